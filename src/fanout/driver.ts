@@ -1,0 +1,180 @@
+/**
+ * The driver of one stash: batches what the fan-out hands over, keeps one call in flight, fences
+ * before anything is sent again, and pauses between tries. It reports and never decides.
+ */
+import type { Mark, Stash, StashReply, UndoReply } from '../contracts/stash.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Clock } from '../kernel/world.ts';
+import type { HeldWrite } from '../intake/write.ts';
+import { Breaker } from './breaker.ts';
+
+export interface DriverEvents {
+  applied(driver: StashDriver, writes: readonly HeldWrite[], replies: Replies, ms: number): void;
+  undone(driver: StashDriver, write: HeldWrite, reply: UndoReply): void;
+  /** A batch of replies has been told; the fan-out may act on all of them at once. */
+  batchTold(): void;
+}
+
+export type Replies = readonly StashReply[];
+
+/** The pause before try number `tries` (1 is the second sending), in milliseconds. */
+export function settlePauseMs(tries: number): number {
+  const ms = LIMITS.settleRetryFirstMs * 2 ** Math.min(tries - 1, 20);
+  return Math.min(ms, LIMITS.settleRetryMsMax);
+}
+
+export class StashDriver {
+  readonly stash: Stash;
+  readonly breaker: Breaker;
+  readonly #clock: Clock;
+  readonly #events: DriverEvents;
+  readonly #mark: () => Mark;
+  #applies: HeldWrite[] = [];
+  #undos: HeldWrite[] = [];
+  #busy = false;
+  #fenceFirst = false;
+  #failuresInRow = 0;
+  #stopped = false;
+
+  constructor(stash: Stash, clock: Clock, mark: () => Mark, events: DriverEvents) {
+    this.stash = stash;
+    this.#clock = clock;
+    this.#mark = mark;
+    this.#events = events;
+    this.breaker = new Breaker(clock);
+  }
+
+  get depth(): number {
+    return this.#applies.length + this.#undos.length;
+  }
+
+  /** Sends with the next batch; call `kick` after the last one. */
+  apply(write: HeldWrite): void {
+    this.#applies.push(write);
+  }
+
+  undo(write: HeldWrite): void {
+    this.#undos.push(write);
+  }
+
+  /** Sends again after a pause that grows, behind a fence. */
+  applyAgain(write: HeldWrite): void {
+    this.#fenceFirst = true;
+    this.#later(() => this.apply(write));
+  }
+
+  undoAgain(write: HeldWrite): void {
+    this.#later(() => this.undo(write));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  kick(): void {
+    if (this.#busy || this.#stopped || this.depth === 0) return;
+    this.#busy = true;
+    const turn = this.#undos.length > 0 ? this.#undoBatch() : this.#applyBatch();
+    turn.then(
+      () => this.#next(),
+      () => this.#next(),
+    );
+  }
+
+  #next(): void {
+    this.#busy = false;
+    this.#events.batchTold();
+    this.kick();
+  }
+
+  #later(task: () => void): void {
+    this.#failuresInRow += 1;
+    this.#clock.after(settlePauseMs(this.#failuresInRow), () => {
+      task();
+      this.kick();
+    });
+  }
+
+  /** The next writes, bounded by count and bytes. */
+  #take(from: HeldWrite[]): HeldWrite[] {
+    let bytes = 0;
+    let count = 0;
+    for (const write of from) {
+      bytes += write.value.length;
+      if (count > 0 && (count >= LIMITS.batchWritesMax || bytes > LIMITS.batchBytesMax)) break;
+      count += 1;
+    }
+    return from.splice(0, count);
+  }
+
+  async #applyBatch(): Promise<void> {
+    if (this.#fenceFirst && !(await this.#fence())) return;
+    const writes = this.#take(this.#applies);
+    if (writes.length === 0) return;
+    const started = this.#clock.monotonicMs();
+    const replies = await this.#call(writes, () => this.stash.apply(writes, this.#mark()));
+    const ms = this.#clock.monotonicMs() - started;
+    this.#count(replies);
+    this.#events.applied(this, writes, replies, ms);
+  }
+
+  /** False when the fence could not be set: everything waits, since nothing may be sent before it. */
+  async #fence(): Promise<boolean> {
+    try {
+      await this.stash.fence();
+      this.#fenceFirst = false;
+      return true;
+    } catch {
+      await new Promise<void>((done) => {
+        this.#failuresInRow += 1;
+        this.#clock.after(settlePauseMs(this.#failuresInRow), done);
+      });
+      return false;
+    }
+  }
+
+  async #call(writes: readonly HeldWrite[], send: () => Promise<Replies>): Promise<Replies> {
+    try {
+      const replies = await send();
+      if (replies.length === writes.length) return replies;
+      return allUnknown(writes, `the store answered ${replies.length} of ${writes.length} times`);
+    } catch (error) {
+      return allUnknown(writes, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #count(replies: Replies): void {
+    let well = false;
+    for (const reply of replies) {
+      const outage = reply.reply === 'unknown' || (reply.reply === 'failed' && reply.outage);
+      if (outage === true) this.breaker.failed();
+      else well = true;
+    }
+    if (!well) return;
+    this.breaker.succeeded();
+    this.#failuresInRow = 0;
+  }
+
+  async #undoBatch(): Promise<void> {
+    const writes = this.#take(this.#undos);
+    let replies: readonly UndoReply[];
+    try {
+      replies = await this.stash.undo(writes, this.#mark());
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      replies = writes.map(() => ({ reply: 'failed', detail }));
+    }
+    let well = false;
+    for (const [at, write] of writes.entries()) {
+      const reply = replies[at] ?? { reply: 'failed', detail: 'the store did not answer' };
+      if (reply.reply === 'undone') well = true;
+      this.#events.undone(this, write, reply);
+    }
+    if (well) this.#failuresInRow = 0;
+  }
+}
+
+function allUnknown(writes: readonly HeldWrite[], detail: string): Replies {
+  const reply: StashReply = { reply: 'unknown', detail };
+  return writes.map(() => reply);
+}

@@ -1,0 +1,220 @@
+/**
+ * Replay: reads the intake at a start. Says which writes have no outcome, brings State up to date,
+ * and remembers the fate of every attempt that a store may have lost. Reads only; src/fanout/
+ * recover.ts acts on it.
+ */
+import type { Journal } from '../contracts/journal.ts';
+import type { State, StateChange } from '../contracts/state.ts';
+import type { Position, Uow } from '../kernel/words.ts';
+import { decode, fillReport, type IntakeRecord } from '../intake/records.ts';
+import { changesOf, START_DOCUMENT } from '../intake/view.ts';
+import type { HeldWrite } from '../intake/write.ts';
+import type { FailedKeys } from './failed-keys.ts';
+
+/** A write without an outcome, and how often the program died on it. */
+export interface OpenWrite {
+  readonly write: HeldWrite;
+  /** Starts since it was held that did not end it. */
+  starts: number;
+  /** Tries of its own that the process did not outlive. */
+  fatalTries: number;
+}
+
+/** How an attempt ended, and at which record that was settled. */
+export interface Fate {
+  readonly end: 'commit' | 'abort';
+  readonly position: Position;
+}
+
+export interface Replayed {
+  readonly open: Map<Uow, OpenWrite>;
+  /** By `uow.attempt`, for what was settled at or above `fatesFrom`. */
+  readonly fates: Map<string, Fate>;
+  readonly lastEpoch: number;
+  /** Numbers below have been reserved by earlier starts. */
+  readonly uowTo: Uow;
+  readonly records: number;
+}
+
+export interface ReplayParts {
+  readonly journal: Journal;
+  readonly state: State;
+  readonly failedKeys: FailedKeys;
+  readonly from: Position;
+  readonly fatesFrom: Position;
+}
+
+/** State takes the changes of this many records at a time. */
+const LOT_RECORDS = 2000;
+
+export function fateName(uow: Uow, attempt: number): string {
+  return `${uow}.${attempt}`;
+}
+
+/** Reads the intake from `from` to its end. Throws JournalDamaged for what it cannot understand. */
+export async function replay(parts: ReplayParts): Promise<Replayed> {
+  const { journal, state } = parts;
+  const reading = new Reading(parts);
+  await reading.startDocument();
+  const appliedTo = await state.appliedTo();
+  let changes: StateChange[] = [];
+  let lot = 0;
+  let position = parts.from;
+  for await (const batch of journal.read(parts.from)) {
+    position = batch.first;
+    for (const bytes of batch.records) {
+      const made = reading.take(decode(bytes, position), position);
+      if (position >= appliedTo) changes.push(...made);
+      position += 1;
+      lot += 1;
+    }
+    if (lot >= LOT_RECORDS) {
+      if (position > appliedTo) await state.commit(journal.id, position, changes);
+      changes = [];
+      lot = 0;
+    }
+  }
+  if (position > appliedTo || appliedTo === 0) await state.commit(journal.id, position, changes);
+  return reading.result();
+}
+
+class Reading {
+  readonly #parts: ReplayParts;
+  readonly #open = new Map<Uow, OpenWrite>();
+  readonly #fates = new Map<string, Fate>();
+  #lastEpoch = 0;
+  #uowTo: Uow = 1;
+  #records = 0;
+
+  constructor(parts: ReplayParts) {
+    this.#parts = parts;
+  }
+
+  async startDocument(): Promise<void> {
+    const row = await this.#parts.state.document(START_DOCUMENT.kind, START_DOCUMENT.id);
+    if (row === null) return;
+    const body = row.body as { epoch: number; uowTo: Uow };
+    this.#lastEpoch = body.epoch;
+    this.#uowTo = body.uowTo;
+  }
+
+  result(): Replayed {
+    return {
+      open: this.#open,
+      fates: this.#fates,
+      lastEpoch: this.#lastEpoch,
+      uowTo: this.#uowTo,
+      records: this.#records,
+    };
+  }
+
+  /** Takes one record in; returns what it changes in State. */
+  take(record: IntakeRecord, position: Position): StateChange[] {
+    this.#records += 1;
+    const open = 'u' in record ? this.#open.get(record.u) : undefined;
+    // Before the write leaves: an outcome's changes speak of its keys.
+    const changes = changesOf(record, open?.write ?? null);
+    switch (record.type) {
+      case 'start':
+        for (const each of this.#open.values()) each.starts += 1;
+        this.#numbers(record.epoch, record.uowTo);
+        break;
+      case 'reserve':
+        this.#numbers(record.epoch, record.uowTo);
+        break;
+      case 'hold':
+      case 'attempt':
+      case 'carried':
+        this.#write(record.write, record.type, position);
+        break;
+      case 'verdict':
+        if (open?.write.attempt === record.a) open.write.verdict = { existed: record.existed };
+        break;
+      case 'abort':
+        this.#aborted(open, record);
+        break;
+      case 'parked':
+        this.#fate(record, 'abort', position);
+        this.#parked(open, record);
+        break;
+      case 'owned':
+        if (open !== undefined) open.write.owned = true;
+        break;
+      case 'trying':
+        if (open !== undefined) open.fatalTries += 1;
+        break;
+      case 'tried':
+        if (open !== undefined) open.fatalTries = 0;
+        break;
+      case 'outcome':
+        this.#fate(record, record.out === 'committed' ? 'commit' : 'abort', position);
+        this.#ended(open, record);
+        break;
+      case 'discard':
+        this.#parts.failedKeys.remove(record.u);
+        break;
+      case 'document':
+        break;
+      default:
+        record satisfies never;
+    }
+    return changes;
+  }
+
+  #numbers(epoch: number, uowTo: Uow): void {
+    this.#lastEpoch = Math.max(this.#lastEpoch, epoch);
+    this.#uowTo = Math.max(this.#uowTo, uowTo);
+  }
+
+  #write(write: HeldWrite, type: 'hold' | 'attempt' | 'carried', position: Position): void {
+    const before = this.#open.get(write.uow);
+    write.position = position;
+    if (write.order < 0) write.order = position;
+    if (type === 'carried' && before !== undefined) write.overtaken = before.write.overtaken;
+    const { starts, fatalTries } = before ?? { starts: 0, fatalTries: 0 };
+    this.#open.set(write.uow, { write, starts, fatalTries });
+    this.#uowTo = Math.max(this.#uowTo, write.uow + 1);
+    const failed = write.attempt > 1 || write.abort === 'failed' || write.phase === 'parked';
+    if (failed) this.#parts.failedKeys.add(write);
+  }
+
+  #fate(record: { u: Uow; a: number }, end: Fate['end'], position: Position): void {
+    if (position < this.#parts.fatesFrom) return;
+    this.#fates.set(fateName(record.u, record.a), { end, position });
+  }
+
+  #aborted(open: OpenWrite | undefined, record: IntakeRecord & { type: 'abort' }): void {
+    if (open?.write.attempt !== record.a) return;
+    open.write.abort = record.out;
+    fillReport(open.write, record.rep);
+    if (record.out === 'failed') this.#parts.failedKeys.add(open.write);
+  }
+
+  #parked(open: OpenWrite | undefined, record: IntakeRecord & { type: 'parked' }): void {
+    if (open?.write.attempt !== record.a) return;
+    const { write } = open;
+    write.phase = 'parked';
+    write.abort = null;
+    write.retryAt = record.retryAt;
+    write.firstFailedAt ??= record.at;
+    write.owned = true;
+    fillReport(write, record.rep);
+    this.#parts.failedKeys.add(write);
+  }
+
+  #ended(open: OpenWrite | undefined, record: IntakeRecord & { type: 'outcome' }): void {
+    const { failedKeys } = this.#parts;
+    this.#open.delete(record.u);
+    if (open === undefined) return;
+    if (record.out === 'failed') {
+      failedKeys.add(open.write);
+      return;
+    }
+    failedKeys.remove(record.u);
+    if (record.out !== 'committed') return;
+    for (const ended of failedKeys.endedBy(open.write)) {
+      const overtaken = this.#open.get(ended.u);
+      if (overtaken !== undefined) overtaken.write.overtaken = true;
+    }
+  }
+}
