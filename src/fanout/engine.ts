@@ -41,6 +41,8 @@ export interface EngineParts {
   readonly flows: ReadonlyMap<string, FlowPlan>;
   readonly shaper: Shaper;
   readonly journalKeepMs: number;
+  /** Held and not settled, at most; more are turned away. */
+  readonly inFlightWritesMax: number;
   readonly events: EngineEvents;
 }
 
@@ -64,6 +66,7 @@ export class Engine implements WritePort {
   readonly #parts: EngineParts;
   readonly #intake: Intake;
   readonly #numbering: Numbering;
+  readonly #failedKeys: FailedKeys;
 
   /** Recovers, reserves numbers, and sends what has no outcome forward. Then it may serve. */
   static async start(parts: EngineParts): Promise<Engine> {
@@ -97,11 +100,12 @@ export class Engine implements WritePort {
     const { world, journal, state, flows, shaper, events } = parts;
     const { clock, random } = world;
     this.#parts = parts;
+    this.#failedKeys = failedKeys;
     this.clock = clock;
     this.warned = events.warned;
     this.recovered = recovered;
     const { epoch } = recovered;
-    this.live = new Live(clock);
+    this.live = new Live(clock, parts.inFlightWritesMax);
     const idempotency = new Idempotency(state);
     this.log = new IntakeLog(journal, state, clock, {
       receiptKept: (uow) => this.#receiptKept(uow, idempotency),
@@ -149,6 +153,16 @@ export class Engine implements WritePort {
     const write = this.live.get(uow);
     return write === undefined || write.outcome === 'committed';
   };
+
+  /** Writes in the fail queue or on their way into it. */
+  get failures(): number {
+    return this.#failedKeys.size;
+  }
+
+  /** The stashes that some flow is read from first. */
+  get readerIds(): string[] {
+    return [...new Set([...this.#parts.flows.values()].map((flow) => flow.reader))];
+  }
 
   submit(request: WriteRequest, answer: (answer: Answer) => void): void {
     this.#intake.submit(request, answer);

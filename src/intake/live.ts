@@ -12,6 +12,7 @@ const DEADLINE_TICK_MS = 25;
 
 export class Live {
   readonly #clock: Clock;
+  readonly #writesMax: number;
   readonly #byUow = new Map<Uow, HeldWrite>();
   /** Writes by position, for the low-water mark; those that are kept leave from the front. */
   #order: { write: HeldWrite; position: Position }[] = [];
@@ -21,8 +22,10 @@ export class Live {
   #unsettled = 0;
   #bytes = 0;
 
-  constructor(clock: Clock) {
+  /** `writesMax` bounds the unsettled ones. */
+  constructor(clock: Clock, writesMax: number) {
     this.#clock = clock;
+    this.#writesMax = writesMax;
   }
 
   get(uow: Uow): HeldWrite | undefined {
@@ -154,7 +157,7 @@ export class Live {
   /** True when one more write of this weight fits. */
   fits(weight: number): boolean {
     return (
-      this.#unsettled < LIMITS.inFlightWritesMax && this.#bytes + weight <= LIMITS.inFlightBytesMax
+      this.#unsettled < this.#writesMax && this.#bytes + weight <= LIMITS.inFlightBytesMax
     );
   }
 }

@@ -76,6 +76,11 @@ export class IntakeLog {
     return this.#pending.length > LAG_CHANGES_MAX;
   }
 
+  /** Durable records whose changes State does not hold yet. */
+  get lag(): number {
+    return this.#pendingTo - this.#appliedTo;
+  }
+
   get broken(): JournalBroken | null {
     return this.#broken;
   }
