@@ -81,7 +81,7 @@ export class Parking {
     const record = { type: 'parked', u, a, at, retryAt, rep: write.report() } as const;
     const changes = changesOf(record, write);
     write.firstFailedAt ??= at;
-    this.#parts.log.appendUnwaited([{ record: encode(record), changes }], 'settle');
+    this.#parts.log.appendRiding([{ record: encode(record), changes }]);
     if (!fanout.lanes.requeue(write)) this.resume(write);
     const told = write.onSettled;
     write.onSettled = null;

@@ -68,11 +68,14 @@ export class Settle {
       if (this.#parts.outcomeBeforeNext(write)) later.push(write);
       else lanes.release(write);
     }
-    log.appendThen(entries, 'settle', () => {
-      if (later.length === 0) return;
-      for (const write of later) lanes.release(write);
-      this.#parts.released();
-    });
+    if (later.length === 0) {
+      log.appendRiding(entries);
+    } else {
+      log.appendThen(entries, 'settle', () => {
+        for (const write of later) lanes.release(write);
+        this.#parts.released();
+      });
+    }
     for (const write of writes) {
       live.settled(write);
       this.#tell(write);

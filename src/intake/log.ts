@@ -15,6 +15,11 @@ export interface LogEntry {
 
 export const NO_CHANGES: readonly StateChange[] = [];
 
+/**
+ * Records that nobody waits for ride with the next append; when none comes they go after this long.
+ * A sync of their own would only make the next write wait for it.
+ */
+const RIDE_MS = 10;
 /** State takes its changes in lots: at most this many wait, for at most this long. */
 const LOT_CHANGES = 2000;
 const LOT_MS = 20;
@@ -54,6 +59,8 @@ export class IntakeLog {
   #appliedTo: Position;
   #timer: Timer | null = null;
   #committing = false;
+  #riders: LogEntry[] = [];
+  #ride: Timer | null = null;
   #waiters: Waiter[] = [];
   #broken: JournalBroken | null = null;
 
@@ -90,6 +97,7 @@ export class IntakeLog {
    * (nothing kept) or JournalBroken (outcome unknown).
    */
   async append(entries: readonly LogEntry[], purpose: AppendPurpose): Promise<Position> {
+    this.#sendRiders();
     let first: Position;
     try {
       first = await this.journal.append(
@@ -104,9 +112,22 @@ export class IntakeLog {
     return first;
   }
 
-  /** As `append`, for records that nobody waits for; a broken journal is told by the event. */
-  appendUnwaited(entries: readonly LogEntry[], purpose: AppendPurpose): void {
-    this.appendThen(entries, purpose, () => {});
+  /**
+   * Appends records that nobody waits for: they stand before everything that is appended later, and
+   * share its sync. A broken journal is told by the event.
+   */
+  appendRiding(entries: readonly LogEntry[]): void {
+    for (const entry of entries) this.#riders.push(entry);
+    this.#ride ??= this.#clock.after(RIDE_MS, () => this.#sendRiders());
+  }
+
+  #sendRiders(): void {
+    const riders = this.#riders;
+    if (riders.length === 0) return;
+    this.#riders = [];
+    this.#ride?.cancel();
+    this.#ride = null;
+    this.appendThen(riders, 'settle', () => {});
   }
 
   /** As `append`, and calls `then` once all are on disk. */
@@ -129,8 +150,19 @@ export class IntakeLog {
 
   /** Resolves when State holds everything that is durable now, and survives a power cut. */
   async flush(): Promise<void> {
+    this.#sendRiders();
+    // Whatever was appended before is durable when this is.
+    while (this.journal.durable < this.journal.next) await this.#nextSync();
     if (this.#pendingTo > this.#appliedTo) await this.applied(this.#pendingTo - 1);
     await this.#state.flush();
+  }
+
+  /** One more record would be one more sync; a moment is enough for those under way. */
+  #nextSync(): Promise<void> {
+    if (this.#broken !== null) return Promise.reject(this.#broken);
+    return new Promise((done) => {
+      this.#clock.after(1, done);
+    });
   }
 
   #take(first: Position, entries: readonly LogEntry[]): void {

@@ -1,8 +1,8 @@
 /**
  * Names of the JSON scanner: no two alike in one object. The first of an object are compared by
- * hash in fixed scratch. Where there are more, or where different names share a hash more often than
- * chance has it, a Set takes over, whose hashing nobody outside can predict: a body full of names
- * with one hash costs no more than any other.
+ * hash in fixed scratch. Where there are more, or where different names share a hash more often
+ * than chance has it, a Set takes over, whose hashing nobody outside can predict: a body full of
+ * names with one hash costs no more than any other.
  */
 import { PLAIN, stringEnd, stringFault } from './json-string.ts';
 import type { JsonFaultKind } from './json-string.ts';

@@ -118,6 +118,7 @@ export class Life {
         flows,
         shaper: NO_SHAPER,
         journalKeepMs: 500,
+        inFlightWritesMax: 1000,
         events: {
           settled: (write) => {
             if (write.outcome !== null) this.#outcomes.set(write.uow, write.outcome);

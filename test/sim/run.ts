@@ -1,5 +1,5 @@
 /**
- * Runs many worlds: `npm run test:sim -- --seed N --runs M [--plant NAME]`. Prints what happened and
+ * Runs many worlds: `npm run test:sim -- --seed N --runs M [--plant NAME] [--trace]`. Prints what happened and
  * every violation with its seed; ends with 1 when there was one.
  */
 import { parseArgs } from 'node:util';
@@ -11,6 +11,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     runs: { type: 'string', default: '300' },
     plant: { type: 'string' },
+    trace: { type: 'boolean', default: false },
   },
 });
 
@@ -21,6 +22,7 @@ const totals = { writes: 0, crashes: 0, steps: 0, bad: 0 };
 const outcomes: Record<string, number> = {};
 for (let seed = first; seed < first + runs; seed += 1) {
   const report = await runWorld(seed);
+  if (values.trace) console.log(`trace ${report.trace}`);
   totals.writes += report.writes;
   totals.crashes += report.crashes;
   totals.steps += report.steps;

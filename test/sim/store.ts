@@ -64,6 +64,8 @@ export class SimStore {
   /** Messages sent over connections below this number are dropped on arrival. */
   fencedBelow = 0;
   connections = 0;
+  /** Undos that have arrived. */
+  undone = 0;
   /** It has lost something it had acknowledged. */
   forgot = false;
   contents: Contents = { versions: new Map(), mark: null };
@@ -140,6 +142,7 @@ export class SimStore {
   }
 
   undoNow(attempt: Attempt): void {
+    this.undone += 1;
     const name = `${attempt.uow}.${attempt.attempt}`;
     for (const key of attempt.keys) {
       const lane = laneKey(attempt.account, attempt.flow, key);

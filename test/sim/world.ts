@@ -176,8 +176,12 @@ export class SimulatedWorld {
     const spread = chance.pick([1, 20, 200]);
     for (let at = 0; at < clients; at += 1) schedule.after(chance.fraction() * spread, issue, alive);
     this.#watch(life, alive);
+    // Some lives end right behind an undo, where a decision that came too late would show.
+    const undone = (): number => this.stores.reduce((sum, store) => sum + store.undone, 0);
+    const lastUndo = chance.hits(0.3) ? undone() + 1 + chance.below(4) : Number.POSITIVE_INFINITY;
     const quiet = (): boolean =>
       life.fault !== null ||
+      (!toTheEnd && undone() >= lastUndo) ||
       (toTheEnd && issued === clients && answered === clients && this.#settled(life));
     const from = this.steps;
     while (this.steps - from < steps && !quiet()) {
