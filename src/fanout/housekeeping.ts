@@ -27,6 +27,8 @@ export interface HousekeepingParts {
 
 /** Rows swept from State in one go: bounded, so that a large sweep never holds up a write. */
 const SWEEP_ROWS = 500;
+/** Lots of one turn: more than a busy program can add between two turns. */
+const SWEEP_LOTS_MAX = 1000;
 
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
@@ -122,6 +124,10 @@ export class Housekeeping {
   async #sweep(): Promise<void> {
     const { clock, state } = this.#parts;
     const now = clock.wallMs();
-    await state.sweep(now, now - LIMITS.receiptKeepMs, SWEEP_ROWS);
+    for (let lot = 0; lot < SWEEP_LOTS_MAX && !this.#stopped; lot += 1) {
+      const swept = await state.sweep(now, now - LIMITS.receiptKeepMs, SWEEP_ROWS);
+      if (swept < SWEEP_ROWS) return;
+      await new Promise<void>((done) => clock.soon(done));
+    }
   }
 }
