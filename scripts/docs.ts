@@ -1,6 +1,7 @@
 /**
- * Writes the generated pages: every file of scripts/docs/ has a default export that returns contents
- * by path from the root. test/docs.test.ts compares what is committed with what would be written.
+ * Writes the generated pages: every file of scripts/docs/ has a default export that returns
+ * contents by path from the root. test/docs.test.ts compares what is committed with what would be
+ * written.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';

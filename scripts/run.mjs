@@ -68,8 +68,8 @@ async function script(file, args) {
 }
 
 /**
- * Runs a command and ends as it ends. npm passes SIGTERM to a shell that dies without passing it on:
- * when our parent is gone, the command is asked to end too, or it would run on unseen.
+ * Runs a command and ends as it ends. npm passes SIGTERM to a shell that dies without passing it
+ * on: when our parent is gone, the command is asked to end too, or it would run on unseen.
  */
 async function follow(node, args) {
   const parent = process.ppid;
@@ -102,8 +102,8 @@ async function build() {
 }
 
 /**
- * Names are files or folders; flags, with a value after `=`, go to Node's test runner. Without names,
- * every test under `roots` is run.
+ * Names are files or folders; flags, with a value after `=`, go to Node's test runner. Without
+ * names, every test under `roots` is run.
  */
 async function test(args, roots, apart, timeoutMs) {
   const flags = args.filter((arg) => arg.startsWith('-'));

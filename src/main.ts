@@ -10,11 +10,12 @@ import { planFlows, shapeSources } from './config/flows.ts';
 import { shownConfig } from './config/print.ts';
 import { textRenderer } from './config/text-template.ts';
 import { DiskFull, JournalDamaged } from './contracts/journal.ts';
+import type { FlowPlan } from './contracts/flow.ts';
 import type { Reader } from './contracts/reader.ts';
 import type { StashAdapter } from './contracts/spec.ts';
 import type { Stash } from './contracts/stash.ts';
 import type { State } from './contracts/state.ts';
-import { Engine } from './fanout/engine.ts';
+import { Engine, type EngineEvents } from './fanout/engine.ts';
 import { createShaper } from './intake/shape/shaper.ts';
 import { openJournal } from './journal/journal.ts';
 import { Fault } from './kernel/errors.ts';
@@ -98,16 +99,13 @@ interface Running {
   readonly shaper: { close(): Promise<void> };
 }
 
-async function start(config: Config, ends: (code: number) => void): Promise<Running> {
+type Ends = (code: number) => void;
+
+async function start(config: Config, ends: Ends): Promise<Running> {
   const world = realWorld();
   const { clock } = world;
-  const log = openLog({
-    level: config.logging.level,
-    keys: config.logging.keys,
-    clock,
-    pretty: process.stdout.isTTY,
-  });
-  const { logger } = log;
+  const { level, keys } = config.logging;
+  const log = openLog({ level, keys, clock, pretty: process.stdout.isTTY });
   const dataDirectory = resolvePath(config.dataDir);
   await world.disk.makeDirectory(dataDirectory);
   const { journal, recovery } = await openJournal({
@@ -115,17 +113,12 @@ async function start(config: Config, ends: (code: number) => void): Promise<Runn
     world,
     segmentBytes: config.journal.segmentBytes,
   });
-  logger.info({ type: 'journal', ...recovery }, 'intake opened');
-  const stateAdapter = STATE_ADAPTERS.find((each) => each.engine === config.state.engine);
-  if (stateAdapter === undefined) throw new RangeError(`no State engine ${config.state.engine}`);
-  const state = await stateAdapter.open(dataDirectory, world);
+  log.logger.info({ type: 'journal', ...recovery }, 'intake opened');
+  const state = await openState(config, dataDirectory, world);
   const stores = await openStores(config, dataDirectory, world);
   const flows = planFlows(config, 1);
   const shapeMsMax = config.limits.shapeMsMax;
   const shaper = createShaper(shapeSources(config), { clock, shapeMsMax });
-  const status = new Status(shownConfig(config, SPECS));
-  const info = { version: version(), node: process.version };
-  const metrics = new Metrics(info, [status]);
   const engine = await Engine.start({
     world,
     journal,
@@ -135,49 +128,69 @@ async function start(config: Config, ends: (code: number) => void): Promise<Runn
     shaper,
     journalKeepMs: config.journal.keepMs,
     inFlightWritesMax: config.limits.inFlightWritesMax,
-    events: {
-      settled: (write) => {
-        if (write.outcome === 'committed' || write.outcome === null) return;
-        const { uow, outcome, account, flow } = write;
-        logger.info({ type: 'settled', uow, outcome, account, flow, report: write.report() });
-      },
-      broken: (cause) => {
-        logger.fatal({ type: 'journal', err: cause }, 'nothing more can be acknowledged');
-        log.flush();
-        ends(EXIT.journal);
-      },
-      warned: (what, error) => logger.warn({ type: 'warning', err: error }, what),
-    },
+    events: eventsOf(log, ends),
   });
-  status.started(engine);
   const { counts, epoch, replayedRecords, refilled } = engine.recovered;
-  logger.info(
-    { type: 'recovery', epoch, replayedRecords, open: counts, refilled: Object.fromEntries(refilled) },
-    'recovered',
-  );
-  const read = new Read(stores.readers, engine.visible);
-  const failures = new Failures(state, engine.log, engine.parking);
-  const find = (account: string, flow: string) => flows.get(`${account}/${flow}`) ?? null;
-  const deletions = new Deletions({
-    world,
-    log: engine.log,
-    state,
-    flows: { find },
-    read,
-    write: engine,
-  });
-  const ports = { flows: { find }, write: engine, read, failures, deletions, lanes: failures, status };
-  const http = await startHttp(ports, {
-    ...config.http,
-    world,
-    log,
-    metrics,
-    version: info.version,
-  });
+  const found = { epoch, replayedRecords, open: counts, refilled: Object.fromEntries(refilled) };
+  log.logger.info({ type: 'recovery', ...found }, 'recovered');
+  const status = new Status(shownConfig(config, SPECS));
+  status.started(engine);
+  const http = await serveHttp({ config, world, log, stores, state, flows, engine, status });
   return { engine, http, log, stores, state, shaper };
 }
 
-/** Drains: no new work, what is held is settled or left for the next start, everything is synced. */
+async function openState(config: Config, dataDirectory: string, world: World): Promise<State> {
+  const adapter = STATE_ADAPTERS.find((each) => each.engine === config.state.engine);
+  if (adapter === undefined) throw new RangeError(`no State engine ${config.state.engine}`);
+  return await adapter.open(dataDirectory, world);
+}
+
+function eventsOf(log: Log, ends: Ends): EngineEvents {
+  const { logger } = log;
+  return {
+    settled: (write) => {
+      if (write.outcome === 'committed' || write.outcome === null) return;
+      const { uow, outcome, account, flow } = write;
+      logger.info({ type: 'settled', uow, outcome, account, flow, report: write.report() });
+    },
+    broken: (cause) => {
+      logger.fatal({ type: 'journal', err: cause }, 'nothing more can be acknowledged');
+      log.flush();
+      ends(EXIT.journal);
+    },
+    warned: (what, error) => logger.warn({ type: 'warning', err: error }, what),
+  };
+}
+
+interface Joining {
+  readonly config: Config;
+  readonly world: World;
+  readonly log: Log;
+  readonly stores: Stores;
+  readonly state: State;
+  readonly flows: ReadonlyMap<string, FlowPlan>;
+  readonly engine: Engine;
+  readonly status: Status;
+}
+
+/** Joins the rooms behind the door by their ports, and opens it. */
+async function serveHttp(joining: Joining): Promise<HttpServer> {
+  const { config, world, log, stores, state, engine, status } = joining;
+  const flows = {
+    find: (account: string, flow: string) => joining.flows.get(`${account}/${flow}`) ?? null,
+  };
+  const read = new Read(stores.readers, engine.visible);
+  const failures = new Failures(state, engine.log, engine.parking);
+  const deletions = new Deletions({ world, log: engine.log, state, flows, read, write: engine });
+  const ports = { flows, write: engine, read, failures, deletions, lanes: failures, status };
+  const metrics = new Metrics({ version: version(), node: process.version }, [status]);
+  const shared = { world, log, metrics, version: version() };
+  return await startHttp(ports, { ...config.http, ...shared });
+}
+
+/**
+ * Drains: no new work, what is held is settled or left for the next start, everything is synced.
+ */
 async function stop(running: Running, drainMs: number): Promise<void> {
   const { engine, http, log, stores, state, shaper } = running;
   http.drain();
@@ -285,7 +298,8 @@ async function doctor(flags: ConfigFlags, io: CliIo): Promise<number> {
   const lines = await examine(world, dataDirectory, stashes);
   for (const stash of stashes.values()) if (!(stash instanceof Error)) await stash.close();
   if (flags.output === 'json') io.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
-  else if (flags.output === 'ndjson') for (const line of lines) io.stdout.write(`${JSON.stringify(line)}\n`);
+  else if (flags.output === 'ndjson')
+    for (const line of lines) io.stdout.write(`${JSON.stringify(line)}\n`);
   else {
     for (const { level, part, check, detail, hint } of lines) {
       io.stdout.write(`${level.padEnd(8)} ${part}: ${check}: ${detail}\n`);
@@ -312,4 +326,8 @@ const bodies: Bodies = {
 };
 
 const { stdin, stdout, stderr, env } = process;
-process.exitCode = await runCli(process.argv.slice(2), { stdin, stdout, stderr, env, fetch }, bodies);
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  { stdin, stdout, stderr, env, fetch },
+  bodies,
+);

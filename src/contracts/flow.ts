@@ -41,8 +41,8 @@ export interface Shaped {
 
 /**
  * Shapes records by a flow's schema and mapping. Rejects with a Fault (`shape-invalid`,
- * `shape-too-costly`, ...) whose `errors` point into the record; never blocks the caller's thread for
- * longer than a few milliseconds, whatever the record or the template.
+ * `shape-too-costly`, ...) whose `errors` point into the record; never blocks the caller's thread
+ * for longer than a few milliseconds, whatever the record or the template.
  */
 export interface Shaper {
   shape(flow: FlowPlan, record: Uint8Array): Promise<Shaped>;

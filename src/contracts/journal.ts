@@ -5,8 +5,9 @@
  * Promised by the journal
  * - `append` resolves only after the records, and every record before them, are on disk.
  * - Positions count records: 0, 1, 2, ... in append order, no gaps, the same after every restart.
- * - Records of one `append` call stand together and in order. A crash keeps a prefix of the appended
- *   records; nothing acknowledged is missing from it, and what is damaged is never skipped.
+ * - Records of one `append` call stand together and in order. A crash keeps a prefix of the
+ *   appended records; nothing acknowledged is missing from it, and what is damaged is never
+ *   skipped.
  * - After a failed sync nothing is acknowledged any more: the pending appends and all later ones
  *   reject with JournalBroken.
  *
@@ -17,7 +18,10 @@
  */
 import type { Position } from '../kernel/words.ts';
 
-/** `admit`: new work, turned away when space runs short. `settle`: work that ends what was admitted. */
+/**
+ * `admit`: new work, turned away when space runs short. `settle`: work that ends what was
+ * admitted.
+ */
 export type AppendPurpose = 'admit' | 'settle';
 
 export interface JournalBatch {
@@ -36,8 +40,8 @@ export interface Journal {
   readonly durable: Position;
   /**
    * Appends records and resolves with the position of the first once all are durable. Calls made
-   * while a sync is under way share the next one (group commit); a call that finds none goes at once.
-   * Rejects with DiskFull (nothing of it was kept) or JournalBroken (outcome unknown).
+   * while a sync is under way share the next one (group commit); a call that finds none goes at
+   * once. Rejects with DiskFull (nothing of it was kept) or JournalBroken (outcome unknown).
    */
   append(records: readonly Uint8Array[], purpose: AppendPurpose): Promise<Position>;
   /** Whether `bytes` more would be admitted now, and, if not, why. */

@@ -1,7 +1,7 @@
 /**
- * Reader: the reading half of a store. The first entry of a flow's `read` path is the reader proper,
- * applied last, so everything it holds is committed; the others hide what `visible` does not let
- * through. Suite: test/contracts/reader.ts.
+ * Reader: the reading half of a store. The first entry of a flow's `read` path is the reader
+ * proper, applied last, so everything it holds is committed; the others hide what `visible` does
+ * not let through. Suite: test/contracts/reader.ts.
  *
  * Promised: values byte for byte as applied; nothing expired is ever found; a delete is not found;
  * `scan` shows each key at most once, in an order that is stable while nothing is written.
@@ -18,7 +18,9 @@ export interface Found {
   readonly digest?: string;
 }
 
-/** False for attempts that are not settled as committed: a version of theirs must be passed over. */
+/**
+ * False for attempts that are not settled as committed: a version of theirs must be passed over.
+ */
 export type Visible = (uow: Uow, attempt: number) => boolean;
 
 export interface ScanItem {
@@ -52,7 +54,9 @@ export interface Reader {
     keys: readonly string[],
     visible: Visible,
   ): Promise<readonly (Found | null)[]>;
-  /** Keys that start with `prefix`, after `cursor`, at most `limit` (may be fewer before the end). */
+  /**
+   * Keys that start with `prefix`, after `cursor`, at most `limit` (may be fewer before the end).
+   */
   scan(
     account: string,
     flow: string,
@@ -61,7 +65,9 @@ export interface Reader {
     limit: number,
     visible: Visible,
   ): Promise<ScanPage>;
-  /** Present where the store keeps versions: newest first, `before` a uow (exclusive) for paging. */
+  /**
+   * Present where the store keeps versions: newest first, `before` a uow (exclusive) for paging.
+   */
   history?(
     account: string,
     flow: string,

@@ -1,6 +1,7 @@
 /**
  * Spec: what an adapter can be told in the configuration. One table per adapter gives the type,
- * default, check, help text and JSON Schema of each option; nothing about an option stands elsewhere.
+ * default, check, help text and JSON Schema of each option; nothing about an option stands
+ * elsewhere.
  */
 import type { Reader } from './reader.ts';
 import type { Stash } from './stash.ts';
@@ -28,11 +29,24 @@ export type FieldSpec = FieldDoc &
         readonly max?: number;
       }
     | { readonly type: 'boolean'; readonly default?: boolean }
-    | { readonly type: 'duration'; readonly default?: string; readonly min?: string; readonly max?: string }
-    | { readonly type: 'size'; readonly default?: string; readonly min?: string; readonly max?: string }
+    | {
+        readonly type: 'duration';
+        readonly default?: string;
+        readonly min?: string;
+        readonly max?: string;
+      }
+    | {
+        readonly type: 'size';
+        readonly default?: string;
+        readonly min?: string;
+        readonly max?: string;
+      }
     | { readonly type: 'choice'; readonly values: readonly string[]; readonly default?: string }
     | { readonly type: 'strings'; readonly default?: readonly string[] }
-    /** A text with `${{ CEL }}` over account, flow and key; compiled when the configuration is checked. */
+    /**
+     * A text with `${{ CEL }}` over account, flow and key; compiled when the configuration is
+     * checked.
+     */
     | { readonly type: 'template'; readonly default?: string }
   );
 
@@ -44,8 +58,8 @@ export interface StashSpec {
   readonly roles: readonly ('stash' | 'reader')[];
   readonly fields: Readonly<Record<string, FieldSpec>>;
   /**
-   * Names the place a flow's keys are put, for the check that no two flows can collide in one store;
-   * null when account and flow are part of every physical name by construction.
+   * Names the place a flow's keys are put, for the check that no two flows can collide in one
+   * store; null when account and flow are part of every physical name by construction.
    */
   readonly placeOf?: (options: Record<string, unknown>) => string | null;
 }
@@ -58,7 +72,10 @@ export interface StashSetup {
   readonly dataDirectory: string;
   readonly world: World;
   /** Renders a `template` option. */
-  readonly render: (option: string, names: { account: string; flow: string; key: string }) => string;
+  readonly render: (
+    option: string,
+    names: { account: string; flow: string; key: string },
+  ) => string;
 }
 
 export interface OpenStash {

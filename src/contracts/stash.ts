@@ -14,8 +14,10 @@
  * - `expiresAt` is absolute. An attempt that has already expired is stored and reads as absent.
  *
  * Promised by the host
- * - One `apply` or `undo` call at a time per key; attempts of one key are handed over in grant order.
- * - An attempt whose reply was `unknown` is either applied again after `fence()` resolved, or undone.
+ * - One `apply` or `undo` call at a time per key; attempts of one key are handed over in grant
+ *   order.
+ * - An attempt whose reply was `unknown` is either applied again after `fence()` resolved, or
+ *   undone.
  */
 import type { EpochMs, Grant, Position, Uow, WriteKind } from '../kernel/words.ts';
 
@@ -64,7 +66,10 @@ export type UndoReply =
   | { readonly reply: 'undo-conflict'; readonly detail: string }
   | { readonly reply: 'failed'; readonly detail: string; readonly retryAfterMs?: number };
 
-/** `never` is proof: the attempt is not there now, and no earlier sending of it can arrive any more. */
+/**
+ * `never` is proof: the attempt is not there now, and no earlier sending of it can arrive any
+ * more.
+ */
 export type HoldsReply = 'live' | 'tombstone' | 'never' | 'declines' | 'cannot-tell';
 
 /** Whose data a stash holds, and up to where. */
@@ -72,7 +77,9 @@ export interface Mark {
   readonly journalId: string;
   /** Whatever was settled by a record below this position is in the stash. */
   readonly position: Position;
-  /** What is settled at or above `position` was held at or above this: where a refill reads from. */
+  /**
+   * What is settled at or above `position` was held at or above this: where a refill reads from.
+   */
   readonly from: Position;
 }
 
@@ -102,13 +109,17 @@ export interface Stash {
    */
   apply(attempts: readonly Attempt[], mark: Mark): Promise<readonly StashReply[]>;
   undo(attempts: readonly Attempt[], mark: Mark): Promise<readonly UndoReply[]>;
-  /** Called after `fence()`. Any damage to certainty (the store lost what it had) is `cannot-tell`. */
+  /**
+   * Called after `fence()`. Any damage to certainty (the store lost what it had) is `cannot-tell`.
+   */
   holds(attempts: readonly Attempt[]): Promise<readonly HoldsReply[]>;
   /** Resolves when nothing sent before the call can take effect any more. */
   fence(): Promise<void>;
   /** The mark stored last, or null in a store that never had one. */
   mark(): Promise<Mark | null>;
-  /** Resolves when all that was answered `stored` or `undone` before the call survives a power cut. */
+  /**
+   * Resolves when all that was answered `stored` or `undone` before the call survives a power cut.
+   */
   flush(): Promise<void>;
   /** Looks whether the store can keep its promises; never throws for a store that is down. */
   probe(): Promise<readonly ProbeFinding[]>;

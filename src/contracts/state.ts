@@ -1,11 +1,11 @@
 /**
  * State: small durable tables (fail queue, receipts, idempotency, documents). It is a view of the
- * intake: every change stems from an intake record, each transaction stores `appliedTo`, and after a
- * crash the records from there on are applied again. Suite: test/contracts/state.ts.
+ * intake: every change stems from an intake record, each transaction stores `appliedTo`, and after
+ * a crash the records from there on are applied again. Suite: test/contracts/state.ts.
  *
- * Promised: a `commit` is applied whole or not at all; commits survive a killed process in order, so
- * a power cut may lose only a suffix of them, and `appliedTo` says which; `flush` makes all of them
- * survive a power cut. Applying a change again gives the same tables.
+ * Promised: a `commit` is applied whole or not at all; commits survive a killed process in order,
+ * so a power cut may lose only a suffix of them, and `appliedTo` says which; `flush` makes all of
+ * them survive a power cut. Applying a change again gives the same tables.
  */
 import type { EpochMs, Outcome, Position, ReportLine, Uow, WriteKind } from '../kernel/words.ts';
 
@@ -122,7 +122,10 @@ export interface State {
   idempotency(scope: string, key: string, now: EpochMs): Promise<IdempotencyRow | null>;
   document(kind: string, id: string): Promise<DocumentRow | null>;
   documents(kind: string, cursor: string | null, limit: number): Promise<StatePage<DocumentRow>>;
-  /** Drops what is past its time, at most `limit` rows a call: receipts settled before `receiptsBefore`. */
+  /**
+   * Drops what is past its time, at most `limit` rows a call: receipts settled before
+   * `receiptsBefore`.
+   */
   sweep(now: EpochMs, receiptsBefore: EpochMs, limit: number): Promise<number>;
   close(): Promise<void>;
 }

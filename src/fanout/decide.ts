@@ -31,7 +31,7 @@ type Pattern = { readonly [K in keyof Facts]?: Facts[K] | readonly Facts[K][] };
 
 export interface DecisionRow {
   readonly when: Pattern;
-  readonly then: Decision;
+  readonly decision: Decision;
   readonly situation: string;
 }
 
@@ -39,67 +39,67 @@ export const DECISIONS: readonly DecisionRow[] = [
   {
     situation: 'the reader stored it',
     when: { reader: 'stored' },
-    then: 'commit',
+    decision: 'commit',
   },
   {
     situation: 'the reader has not answered',
     when: { reader: 'awaited' },
-    then: 'wait',
+    decision: 'wait',
   },
   {
     situation: 'the reader: sent, no reply',
     when: { reader: 'unknown' },
-    then: 'reader-again',
+    decision: 'reader-again',
   },
   {
     situation: 'the reader refused its first sending, on every key',
     when: { reader: 'refused', readerSentBefore: false, mayAbort: true },
-    then: 'abort-refused',
+    decision: 'abort-refused',
   },
   {
     situation: 'the reader failed its first sending, on every key',
     when: { reader: 'failed', readerSentBefore: false, mayAbort: true },
-    then: 'abort-failed',
+    decision: 'abort-failed',
   },
   {
     situation: 'the reader answered an error, but an earlier sending may have taken effect',
     when: { reader: ['refused', 'failed'] },
-    then: 'reader-again',
+    decision: 'reader-again',
   },
   {
     situation: 'a stash before the reader has not answered',
     when: { awaited: true },
-    then: 'wait',
+    decision: 'wait',
   },
   {
     situation: 'a refusal among definite replies, with or without failures',
     when: { refused: true, mayAbort: true },
-    then: 'abort-refused',
+    decision: 'abort-refused',
   },
   {
     situation: 'a failure, no refusal',
     when: { failed: true, mayAbort: true },
-    then: 'abort-failed',
+    decision: 'abort-failed',
   },
   {
     situation: 'a refusal or failure, but the reader may have shown it before the crash',
     when: { refused: true },
-    then: 'apply-again',
+    decision: 'apply-again',
   },
   {
     situation: 'a failure, but the reader may have shown it before the crash',
     when: { failed: true },
-    then: 'apply-again',
+    decision: 'apply-again',
   },
   {
     situation: 'sent, no reply, not the reader',
     when: { unknown: true },
-    then: 'apply-again',
+    decision: 'apply-again',
   },
   {
     situation: 'every stash before the reader declined or stored',
     when: {},
-    then: 'apply-reader',
+    decision: 'apply-reader',
   },
 ];
 
@@ -133,7 +133,7 @@ export function decide(facts: Facts): Decision {
     (READER.indexOf(facts.reader) << 6);
   let decision = memo.get(bits);
   if (decision === undefined) {
-    decision = rowFor(facts).then;
+    decision = rowFor(facts).decision;
     memo.set(bits, decision);
   }
   return decision;

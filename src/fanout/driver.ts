@@ -29,8 +29,8 @@ export class StashDriver {
   readonly #clock: Clock;
   readonly #events: DriverEvents;
   readonly #mark: () => Mark;
-  #applies: HeldWrite[] = [];
-  #undos: HeldWrite[] = [];
+  readonly #applies: HeldWrite[] = [];
+  readonly #undos: HeldWrite[] = [];
   #busy = false;
   #fenceFirst = false;
   #failuresInRow = 0;
@@ -118,7 +118,9 @@ export class StashDriver {
     this.#events.applied(this, writes, replies, ms);
   }
 
-  /** False when the fence could not be set: everything waits, since nothing may be sent before it. */
+  /**
+   * False when the fence could not be set: everything waits, since nothing may be sent before it.
+   */
   async #fence(): Promise<boolean> {
     try {
       await this.stash.fence();

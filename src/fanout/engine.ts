@@ -21,7 +21,7 @@ import { Numbering } from '../intake/numbering.ts';
 import { encode, type ReserveRecord, type StartRecord } from '../intake/records.ts';
 import type { Answer, WritePort, WriteRequest } from '../intake/request.ts';
 import { changesOf } from '../intake/view.ts';
-import { HeldWrite } from '../intake/write.ts';
+import type { HeldWrite } from '../intake/write.ts';
 import { StashDriver } from './driver.ts';
 import { FailedKeys } from './failed-keys.ts';
 import { Fanout } from './fanout.ts';

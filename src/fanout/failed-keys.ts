@@ -53,8 +53,8 @@ export class FailedKeys {
   }
 
   /**
-   * Removes and returns the failed writes that the commit of `write` ends. A younger failed write is
-   * not among them: its retry would rightly come after.
+   * Removes and returns the failed writes that the commit of `write` ends. A younger failed write
+   * is not among them: its retry would rightly come after.
    */
   endedBy(write: HeldWrite): Superseded[] {
     if (this.#byUow.size === 0) return [];

@@ -13,7 +13,7 @@ import { NO_CHANGES, type IntakeLog } from '../intake/log.ts';
 import type { Live } from '../intake/live.ts';
 import { encode } from '../intake/records.ts';
 import type { HeldWrite, Run } from '../intake/write.ts';
-import { decide, type Decision } from './decide.ts';
+import { decide } from './decide.ts';
 import { settlePauseMs, type DriverEvents, type StashDriver } from './driver.ts';
 import { factsOf } from './facts.ts';
 import type { FailedKeys } from './failed-keys.ts';
@@ -300,7 +300,7 @@ export class Fanout implements DriverEvents {
       case 'abort-failed':
         return this.#abort(write, 'failed');
       default:
-        return decision satisfies never as Decision as never;
+        return decision satisfies never;
     }
   }
 
@@ -353,4 +353,3 @@ function riding(write: HeldWrite): ReportLine {
   const detail = `write ${write.uow} of the same key went to the reader in its stead`;
   return { stash: write.plan.reader, reply: 'skipped', detail };
 }
-

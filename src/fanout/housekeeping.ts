@@ -33,7 +33,7 @@ const SWEEP_LOTS_MAX = 1000;
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
   /** Where the intake ended at past turns, oldest first. */
-  #samples: { atMs: number; next: Position }[] = [];
+  readonly #samples: { atMs: number; next: Position }[] = [];
   #timer: Timer | null = null;
   #turn: Promise<void> | null = null;
   #stopped = false;
@@ -73,7 +73,9 @@ export class Housekeeping {
     }
   }
 
-  /** The position that everything older than `keepMs` lies below; all of it when space runs short. */
+  /**
+   * The position that everything older than `keepMs` lies below; all of it when space runs short.
+   */
   #trimTarget(): Position {
     const { clock, log, keepMs } = this.#parts;
     const now = clock.monotonicMs();

@@ -69,8 +69,9 @@ export class Lanes {
   }
 
   /**
-   * Puts a member of a run back before those that have not been granted, in its order: it failed and
-   * will be tried again, and only one write of a key may be tried at a time. False when it runs alone.
+   * Puts a member of a run back before those that have not been granted, in its order: it failed
+   * and will be tried again, and only one write of a key may be tried at a time. False when it
+   * runs alone.
    */
   requeue(write: HeldWrite): boolean {
     const [lane] = write.lanes;

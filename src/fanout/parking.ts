@@ -16,7 +16,17 @@ import { decode, encode, encodeWrite } from '../intake/records.ts';
 import { changesOf } from '../intake/view.ts';
 import { HeldWrite } from '../intake/write.ts';
 import type { FailedKeys } from './failed-keys.ts';
-import type { Fanout } from './fanout.ts';
+import type { Lanes } from './lanes.ts';
+import type { Settle } from './settle.ts';
+
+/** What parking needs of the fan-out. */
+export interface Going {
+  readonly lanes: Lanes;
+  readonly settle: Settle;
+  accept(writes: readonly HeldWrite[]): void;
+  again(write: HeldWrite): void;
+  pump(): void;
+}
 
 export interface ParkingParts {
   readonly clock: Clock;
@@ -24,7 +34,7 @@ export interface ParkingParts {
   readonly log: IntakeLog;
   readonly live: Live;
   readonly state: State;
-  readonly fanout: Fanout;
+  readonly fanout: Going;
   readonly failedKeys: FailedKeys;
   /** By `account/flow`. */
   readonly flows: ReadonlyMap<string, FlowPlan>;
@@ -32,7 +42,9 @@ export interface ParkingParts {
 
 /** Each pause is this many times the last: ten of them, capped, make about three days. */
 const GROWTH = 6;
-/** A pause is drawn from this share of itself upwards, so that an outage does not end in a storm. */
+/**
+ * A pause is drawn from this share of itself upwards, so that an outage does not end in a storm.
+ */
 const JITTER = 0.25;
 
 /** Pause before the next attempt after `attempt` failed, in milliseconds. */
@@ -174,8 +186,8 @@ export class Parking {
   }
 
   /**
-   * Tries a failed write again, as a new attempt under the same uow. Resolves once the attempt is on
-   * disk; its outcome is told through the write. Never overwrites a newer value: one that was
+   * Tries a failed write again, as a new attempt under the same uow. Resolves once the attempt is
+   * on disk; its outcome is told through the write. Never overwrites a newer value: one that was
    * superseded meanwhile is no longer in the fail queue.
    */
   async retry(uow: Uow): Promise<HeldWrite | Fault> {
@@ -212,12 +224,23 @@ export class Parking {
     }
     const record = decode(row.plan, -1);
     if (record.type !== 'attempt') return missing(row.uow);
+    const { account, flow: name, kind, value, raw, digest, expiresAt, heldAt } = record.write;
+    const { conditions, idempotent } = record.write;
     return new HeldWrite({
-      ...record.write,
       uow: row.uow,
       attempt: row.attempt + 1,
+      account,
+      flow: name,
+      kind,
       keys: row.keys,
+      value,
+      raw,
+      digest,
+      expiresAt,
+      heldAt,
       plan: { stashes: flow.stashes, reader: flow.reader, generation: flow.generation },
+      conditions,
+      idempotent,
       firstFailedAt: row.firstFailedAt,
       owned: false,
     });

@@ -1,7 +1,7 @@
 /**
  * Recovery: what a start does before it serves. Checks that journal, State and stashes belong
- * together, replays the intake, refills stores that lost what they had acknowledged, and sends every
- * write without an outcome forward again (P14).
+ * together, replays the intake, refills stores that lost what they had acknowledged, and sends
+ * every write without an outcome forward again (P14).
  */
 import { JournalDamaged, type Journal } from '../contracts/journal.ts';
 import type { HoldsReply, Mark, Stash } from '../contracts/stash.ts';
@@ -150,16 +150,18 @@ function mustNameStashes(replayed: Replayed, stashes: ReadonlyMap<string, Stash>
   }
   const first = missing.entries().next().value;
   if (first === undefined) return;
+  const [gone, uows] = first;
   throw new JournalDamaged(
     'configuration',
-    `stash "${first[0]}" is gone, and unsettled writes name it: ${first[1].slice(0, 10).join(', ')}`,
+    `stash "${gone}" is gone, and unsettled writes name it: ${uows.slice(0, 10).join(', ')}`,
     'Put the stash back, let these writes settle (or discard them), then remove it.',
   );
 }
 
 /**
- * Finds out how far each open write had come, and which may still be aborted: those of which a stash
- * proves, behind its fence, that it never held them, so that the reader never showed them either.
+ * Finds out how far each open write had come, and which may still be aborted: those of which a
+ * stash proves, behind its fence, that it never held them, so that the reader never showed them
+ * either.
  */
 async function prove(
   open: readonly OpenWrite[],

@@ -58,7 +58,11 @@ export async function refill(parts: RefillParts): Promise<Map<string, number>> {
         lot.take(write, fate, stash, newest);
       }
       sent.set(stash.id, (sent.get(stash.id) ?? 0) + lot.size);
-      await lot.send(stash, parts.clock, { journalId: journal.id, position: marks.lowest, from: marks.from });
+      await lot.send(stash, parts.clock, {
+        journalId: journal.id,
+        position: marks.lowest,
+        from: marks.from,
+      });
     }
   }
   return sent;
@@ -76,7 +80,8 @@ async function* eachSettled(parts: RefillParts): AsyncGenerator<Settled[]> {
     const found: Settled[] = [];
     for (const [at, bytes] of batch.records.entries()) {
       const record = decode(bytes, batch.first + at);
-      if (record.type !== 'hold' && record.type !== 'attempt' && record.type !== 'carried') continue;
+      if (record.type !== 'hold' && record.type !== 'attempt' && record.type !== 'carried')
+        continue;
       const fate = fates.get(fateName(record.write.uow, record.write.attempt));
       if (fate !== undefined) found.push({ write: record.write, fate });
     }
@@ -88,7 +93,10 @@ function namesIt(write: HeldWrite, stash: string): boolean {
   return write.plan.reader === stash || write.plan.stashes.includes(stash);
 }
 
-/** By lane, the newest committed write: only where a store overwrites. Commits of a key rise in uow. */
+/**
+ * By lane, the newest committed write: only where a store overwrites. Commits of a key rise in
+ * uow.
+ */
 async function newestOf(
   parts: RefillParts,
   lagging: readonly Stash[],
@@ -123,7 +131,7 @@ class Lot {
     } else {
       const { account, flow, uow } = write;
       const keys = write.keys.filter((key) => newest.get(laneKey(account, flow, key)) === uow);
-      if (keys.length > 0) this.#apply.push({ ...write, keys });
+      if (keys.length > 0) this.#apply.push(partOf(write, keys));
     }
   }
 
@@ -171,6 +179,12 @@ class Lot {
       return false;
     }
   }
+}
+
+/** The write on some of its keys only. */
+function partOf(write: HeldWrite, keys: readonly string[]): Attempt {
+  const { uow, attempt, grant, account, flow, kind, value, digest, expiresAt, heldAt } = write;
+  return { uow, attempt, grant, account, flow, kind, keys, value, digest, expiresAt, heldAt };
 }
 
 function pause(clock: Clock, tries: number): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * Resume: sends the writes that have no outcome forward again, in the order of their lanes. One that
- * starts keep dying on is found by trying it apart from the others, and set aside (P16).
+ * Resume: sends the writes that have no outcome forward again, in the order of their lanes. One
+ * that starts keep dying on is found by trying it apart from the others, and set aside (P16).
  */
 import { LIMITS } from '../kernel/limits.ts';
 import { laneKey, type Uow } from '../kernel/words.ts';

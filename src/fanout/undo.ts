@@ -87,7 +87,8 @@ export class Undo {
 
   /**
    * Later versions cannot collide with an undo in insert-only stores, so one dead store does not
-   * hold every key (P15). A write that Holdfast will retry keeps its lanes: its turn is still to come.
+   * hold every key (P15). A write that Holdfast will retry keeps its lanes: its turn is still to
+   * come.
    */
   #letsGoEarly(write: HeldWrite): boolean {
     if (write.owned && write.abort === 'failed') return false;

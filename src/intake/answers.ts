@@ -1,10 +1,15 @@
-/** How an outcome is told: which fault of the catalogue a write that was not committed answers with. */
+/**
+ * How an outcome is told: which fault of the catalogue a write that was not committed answers
+ * with.
+ */
 import type { ReceiptRow } from '../contracts/state.ts';
 import { Fault } from '../kernel/errors.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Outcome, Receipt, ReportLine, Uow } from '../kernel/words.ts';
 
-/** Said in the report of a write whose condition did not hold; recovery and replay find it there. */
+/**
+ * Said in the report of a write whose condition did not hold; recovery and replay find it there.
+ */
 export const CONDITION_FAILED = 'the condition did not hold';
 
 function failureStatus(report: readonly ReportLine[]): 502 | 503 | 504 {

@@ -54,7 +54,7 @@ export class Intake {
   readonly #parts: IntakeParts;
   readonly #plans = new Map<FlowPlan, WritePlan>();
   #incoming: HeldWrite[] = [];
-  #replies = new Map<HeldWrite, Reply>();
+  readonly #replies = new Map<HeldWrite, Reply>();
   #scheduled = false;
   #closed = false;
 
@@ -238,7 +238,9 @@ export class Intake {
     this.#parts.live.wait(write, (late) => this.#waitEnded(late));
   }
 
-  /** 202: Holdfast owns the write from here, and says so on disk before it says so to the caller. */
+  /**
+   * 202: Holdfast owns the write from here, and says so on disk before it says so to the caller.
+   */
   #waitEnded(write: HeldWrite): void {
     const reply = write.onSettled;
     if (reply === null) return;
@@ -330,7 +332,9 @@ async function shape(shaper: Shaper, flow: FlowPlan, request: WriteRequest): Pro
   return { keys: [request.key], value: request.body, ttlMs: undefined };
 }
 
-/** Write before record before flow and account; absolute from here on, so no replay lengthens it. */
+/**
+ * Write before record before flow and account; absolute from here on, so no replay lengthens it.
+ */
 function expiry(
   request: WriteRequest,
   flow: FlowPlan,

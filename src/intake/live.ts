@@ -136,7 +136,7 @@ export class Live {
   wait(write: HeldWrite, expired: (write: HeldWrite) => void): void {
     this.#waiting.add(write);
     this.#expired = expired;
-    this.#tick ??= this.#clock.after(DEADLINE_TICK_MS, () => this.#look());
+    if (this.#tick === null) this.#setTick();
   }
 
   #expired: (write: HeldWrite) => void = () => {};
@@ -149,15 +149,15 @@ export class Live {
       this.#waiting.delete(write);
       this.#expired(write);
     }
-    if (this.#waiting.size > 0) {
-      this.#tick = this.#clock.after(DEADLINE_TICK_MS, () => this.#look());
-    }
+    if (this.#waiting.size > 0) this.#setTick();
+  }
+
+  #setTick(): void {
+    this.#tick = this.#clock.after(DEADLINE_TICK_MS, () => this.#look());
   }
 
   /** True when one more write of this weight fits. */
   fits(weight: number): boolean {
-    return (
-      this.#unsettled < this.#writesMax && this.#bytes + weight <= LIMITS.inFlightBytesMax
-    );
+    return this.#unsettled < this.#writesMax && this.#bytes + weight <= LIMITS.inFlightBytesMax;
   }
 }

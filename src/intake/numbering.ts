@@ -13,15 +13,10 @@ export class Numbering {
   #reserving: Promise<void> | null = null;
 
   /**
-   * `from` (inclusive) to `to` (exclusive) are reserved already. `reserve` appends a reservation and
-   * resolves when it is on disk.
+   * `from` (inclusive) to `to` (exclusive) are reserved already. `reserve` appends a reservation
+   * and resolves when it is on disk.
    */
-  constructor(
-    epoch: number,
-    from: Uow,
-    to: Uow,
-    reserve: (from: Uow, to: Uow) => Promise<void>,
-  ) {
+  constructor(epoch: number, from: Uow, to: Uow, reserve: (from: Uow, to: Uow) => Promise<void>) {
     this.epoch = epoch;
     this.#next = from;
     this.#end = to;

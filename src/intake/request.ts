@@ -21,7 +21,9 @@ export interface WriteRequest {
   readonly kind: WriteKind;
   /** Given for PUT and DELETE; null when the mapping makes them out of `body`. */
   readonly key: string | null;
-  /** The body as received; for a PUT the value itself. Empty for a delete. Not changed afterwards. */
+  /**
+   * The body as received; for a PUT the value itself. Empty for a delete. Not changed afterwards.
+   */
   readonly body: Uint8Array;
   /** The call's own TTL: milliseconds, null for `none`, undefined when it does not say. */
   readonly ttlMs: number | null | undefined;

@@ -5,7 +5,12 @@
 import type { FailureRow, ReceiptRow, StateChange } from '../contracts/state.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { ReportLine } from '../kernel/words.ts';
-import { encodeWrite, type IntakeRecord, type OutcomeRecord, type ParkedRecord } from './records.ts';
+import {
+  encodeWrite,
+  type IntakeRecord,
+  type OutcomeRecord,
+  type ParkedRecord,
+} from './records.ts';
 import type { HeldWrite } from './write.ts';
 
 /** The document that keeps the highest numbers handed out. */

@@ -211,8 +211,8 @@ export interface Lane {
 }
 
 /**
- * Writes of one key that run together into a reader that overwrites: the reader is sent the newest of
- * them, once all are decided (P8). The others ride along: readers pass over them.
+ * Writes of one key that run together into a reader that overwrites: the reader is sent the newest
+ * of them, once all are decided (P8). The others ride along: readers pass over them.
  */
 export interface Run {
   undecided: number;

@@ -95,7 +95,9 @@ export const CATALOGUE = {
   'key-parked': {
     status: 409,
     title: 'An earlier write of this key waits for its retry',
-    hint: 'Send it with Prefer: respond-async to queue behind it, or settle the earlier one under /v1/failures.',
+    hint:
+      'Send it with Prefer: respond-async to queue behind it, or settle the earlier one ' +
+      'under /v1/failures.',
     retry: true,
   },
   'not-committed': {

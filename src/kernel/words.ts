@@ -39,7 +39,9 @@ export interface ReportLine {
   ms?: number;
 }
 
-/** What the caller gets. `durable` says where the write is on disk: on this machine or on several. */
+/**
+ * What the caller gets. `durable` says where the write is on disk: on this machine or on several.
+ */
 export interface Receipt {
   uow: Uow;
   account: string;

@@ -1,7 +1,7 @@
 /**
- * The world as Holdfast sees it: clock, randomness, disk. Handed in from the outermost file, so that
- * a simulation runs the same code on a world of its own. Nothing outside kernel, config and main
- * reaches past these interfaces.
+ * The world as Holdfast sees it: clock, randomness, disk. Handed in from the outermost file, so
+ * that a simulation runs the same code on a world of its own. Nothing outside kernel, config and
+ * main reaches past these interfaces.
  */
 
 export interface World {
@@ -22,7 +22,9 @@ export interface Clock {
   monotonicMs(): number;
   /** Runs `task` once, not before `ms` have passed. Does not keep the process alive. */
   after(ms: number, task: () => void): Timer;
-  /** Runs `task` after the I/O that is ready now has been taken in: the point where a batch closes. */
+  /**
+   * Runs `task` after the I/O that is ready now has been taken in: the point where a batch closes.
+   */
   soon(task: () => void): void;
 }
 
@@ -33,8 +35,8 @@ export interface Random {
 }
 
 /**
- * A disk with the guarantees of POSIX and no more: what was written is there after a crash only if a
- * later `sync` of the file resolved, and a name only if `syncDirectory` of its folder did.
+ * A disk with the guarantees of POSIX and no more: what was written is there after a crash only if
+ * a later `sync` of the file resolved, and a name only if `syncDirectory` of its folder did.
  * Every method may throw or reject with a DiskError.
  */
 export interface Disk {
@@ -64,8 +66,8 @@ export interface DiskFile {
   /** Fills `into` from `offset`; returns the bytes read, fewer only at the end of the file. */
   read(into: Uint8Array, offset: number): Promise<number>;
   /**
-   * Hands the bytes to the operating system at once (page cache); says nothing about the disk. Throws
-   * unless all of them were taken.
+   * Hands the bytes to the operating system at once (page cache); says nothing about the disk.
+   * Throws unless all of them were taken.
    */
   write(bytes: Uint8Array, offset: number): void;
   /** fdatasync: when it resolves, everything written before the call is on disk. */

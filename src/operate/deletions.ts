@@ -182,12 +182,15 @@ function shown(job: Job): Deletion {
 }
 
 /**
- * A glob as a prefix to scan by and a test for the rest. The matcher keeps one place to fall back to,
- * the last `*`, so its cost is at most pattern times key, never exponential.
+ * A glob as a prefix to scan by and a test for the rest. The matcher keeps one place to fall back
+ * to, the last `*`, so its cost is at most pattern times key, never exponential.
  */
-export function compilePattern(pattern: string): { prefix: string; test: (key: string) => boolean } {
+export function compilePattern(pattern: string): {
+  prefix: string;
+  test: (key: string) => boolean;
+} {
   const parts: { glob: '*' | '?' | null; char: string }[] = [];
-  const chars = [...pattern];
+  const chars = Array.from(pattern);
   for (let at = 0; at < chars.length; at += 1) {
     const char = chars[at] ?? '';
     if (char === '\\' && at + 1 < chars.length) {
@@ -200,7 +203,7 @@ export function compilePattern(pattern: string): { prefix: string; test: (key: s
   const firstGlob = parts.findIndex((part) => part.glob !== null);
   const literal = firstGlob === -1 ? parts : parts.slice(0, firstGlob);
   const prefix = literal.map((part) => part.char).join('');
-  return { prefix, test: (key) => globMatches(parts, [...key]) };
+  return { prefix, test: (key) => globMatches(parts, Array.from(key)) };
 }
 
 function globMatches(

@@ -49,7 +49,7 @@ async function disk(world: World, dataDirectory: string): Promise<DoctorLine[]> 
             check: 'space',
             level: 'error',
             detail: `${mib} MiB are free in ${dataDirectory}`,
-            hint: `Free at least ${Math.ceil(needs / 1024 ** 2)} MiB; without them writes answer 507.`,
+            hint: `Free ${Math.ceil(needs / 1024 ** 2)} MiB at least, or writes answer 507.`,
           }
         : { part, check: 'space', level: 'ok', detail: `${mib} MiB are free in ${dataDirectory}` };
     return [space, await syncs(world, dataDirectory)];
@@ -85,7 +85,10 @@ async function syncs(world: World, dataDirectory: string): Promise<DoctorLine> {
   return { part: 'disk', check: 'sync', level: 'warning', detail, hint };
 }
 
-/** TTL is kept by the wall clock: one that is plainly wrong lets values live or die at the wrong time. */
+/**
+ * TTL is kept by the wall clock: one that is plainly wrong lets values live or die at the wrong
+ * time.
+ */
 function clock(world: World): DoctorLine {
   const now = new Date(world.clock.wallMs());
   const detail = now.toISOString();

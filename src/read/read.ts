@@ -64,8 +64,7 @@ export class Read implements ReadPort {
     const keeper = this.#keeper(flow, (reader) => reader.history !== undefined);
     const visible = this.#visibleIn(keeper.id, flow);
     const { account, flow: name } = flow;
-    const items =
-      (await keeper.reader.history?.(account, name, key, before, limit, visible)) ?? [];
+    const items = (await keeper.reader.history?.(account, name, key, before, limit, visible)) ?? [];
     const last = items.at(-1);
     return { items, cursor: items.length < limit || last === undefined ? null : `${last.uow}` };
   }
@@ -93,8 +92,8 @@ export class Read implements ReadPort {
   }
 
   /**
-   * A reader that keeps versions knows a deleted or expired key from one it never had; asking further
-   * would bring back what is gone.
+   * A reader that keeps versions knows a deleted or expired key from one it never had; asking
+   * further would bring back what is gone.
    */
   async #knowsDeleted(id: string, flow: FlowPlan, key: string): Promise<boolean> {
     const reader = this.#reader(id);

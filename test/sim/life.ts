@@ -48,15 +48,18 @@ class LifeClock implements Clock {
 
 /** State as a process reaches it: a commit takes a moment, and none lands after its death. */
 function stateOf(inner: MemoryState, schedule: Schedule, alive: () => boolean): State {
-  return new Proxy(inner as State, {
+  return new Proxy(inner, {
     get(target, name) {
       const method = Reflect.get(target, name) as unknown;
       if (typeof method !== 'function') return method;
       const call = method.bind(target) as (...args: unknown[]) => Promise<unknown>;
       if (name !== 'commit') return call;
       return (journalId: string, appliedTo: number, changes: readonly StateChange[]) =>
-        new Promise((done, failed) => {
-          schedule.after(0.2, () => call(journalId, appliedTo, changes).then(done, failed), alive);
+        new Promise((done) => {
+          const land = (): void => {
+            done(call(journalId, appliedTo, changes));
+          };
+          schedule.after(0.2, land, alive);
         });
     },
   });

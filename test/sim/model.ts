@@ -68,7 +68,9 @@ type Report = (promise: string, detail: string) => void;
 function outcomeOf(world: Finished, uow: number): string {
   const receipt = world.receipts.get(uow);
   if (receipt === null || receipt === undefined) return 'lost';
-  return receipt === 'gone' ? (world.outcomes.get(uow) ?? 'gone') : (receipt.outcome ?? receipt.state);
+  return receipt === 'gone'
+    ? (world.outcomes.get(uow) ?? 'gone')
+    : (receipt.outcome ?? receipt.state);
 }
 
 /** Which request each uow belongs to: exactly one. */
@@ -104,7 +106,12 @@ function answersHold(world: Finished, report: Report): void {
     if (last === 'lost') report('G1', `request ${id} was acknowledged as ${uow} and is lost`);
     else if (answer.answer === 'settled' && outcome !== last && outcome !== 'failed') {
       report('G2', `request ${id}, uow ${uow}: told ${outcome}, ended ${last}`);
-    } else if (last !== 'committed' && last !== 'refused' && last !== 'failed' && last !== 'superseded') {
+    } else if (
+      last !== 'committed' &&
+      last !== 'refused' &&
+      last !== 'failed' &&
+      last !== 'superseded'
+    ) {
       report('G13', `uow ${uow} never ended: ${last}`);
     }
     if (last === 'failed' && !world.jumps && !world.failures.has(uow)) {
@@ -171,7 +178,10 @@ function seenIsCommitted(world: Finished, report: Report): void {
   }
 }
 
-/** Of two conditional writes on one ETag at most one wins; a value that comes back is the same ETag. */
+/**
+ * Of two conditional writes on one ETag at most one wins; a value that comes back is the same
+ * ETag.
+ */
 function conditionsHeld(world: Finished, owners: Map<number, Asked>, report: Report): void {
   if (world.jumps) return;
   const winners = new Map<string, number>();

@@ -1,6 +1,6 @@
 /**
- * Runs many worlds: `npm run test:sim -- --seed N --runs M [--plant NAME] [--trace]`. Prints what happened and
- * every violation with its seed; ends with 1 when there was one.
+ * Runs many worlds: `npm run test:sim -- --seed N --runs M [--plant NAME] [--trace]`. Prints what
+ * happened and every violation with its seed; ends with 1 when there was one.
  */
 import { parseArgs } from 'node:util';
 import { plants, type Plant } from '../../src/kernel/plants.ts';

@@ -44,7 +44,7 @@ interface Event {
 const ALWAYS = (): boolean => true;
 
 export class Schedule {
-  #events: Event[] = [];
+  readonly #events: Event[] = [];
   #order = 0;
   #nowMs = 0;
 

@@ -59,7 +59,7 @@ describe('the simulated write path', () => {
     }
   });
 
-  it('replays a seed byte for byte in another process, and another seed is another world', async () => {
+  it('replays a seed byte for byte in another process, and only that seed', async () => {
     const here = (await runWorld(17)).trace;
     assert.equal(await traceElsewhere(17), here);
     assert.notEqual(await traceElsewhere(18), here);

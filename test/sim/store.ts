@@ -125,7 +125,8 @@ export class SimStore {
         return { reply: 'failed', detail: 'undone before', sent: true };
       }
     }
-    if (!this.forgot && this.refuses(attempt)) return { reply: 'refused', status: 422, detail: 'not this one' };
+    if (!this.forgot && this.refuses(attempt))
+      return { reply: 'refused', status: 422, detail: 'not this one' };
     for (const key of attempt.keys) {
       const lane = laneKey(attempt.account, attempt.flow, key);
       if (this.kind === 'overwrites') this.contents.versions.delete(lane);
@@ -265,8 +266,8 @@ export class SimStash implements Stash, Reader {
     });
     if (found.includes('tombstone')) return 'tombstone';
     if (found.some((kind) => kind !== undefined)) return 'live';
-    // The reader is sent to only after this store answered, so absence proves that it was not; unless
-    // the store forgot what it had answered.
+    // The reader is sent to only after this store answered, so absence proves that it was not;
+    // unless the store forgot what it had answered.
     return store.forgot ? 'cannot-tell' : 'never';
   }
 

@@ -174,7 +174,8 @@ export class SimulatedWorld {
       });
     };
     const spread = chance.pick([1, 20, 200]);
-    for (let at = 0; at < clients; at += 1) schedule.after(chance.fraction() * spread, issue, alive);
+    for (let at = 0; at < clients; at += 1)
+      schedule.after(chance.fraction() * spread, issue, alive);
     this.#watch(life, alive);
     // Some lives end right behind an undo, where a decision that came too late would show.
     const undone = (): number => this.stores.reduce((sum, store) => sum + store.undone, 0);

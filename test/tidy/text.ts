@@ -1,4 +1,6 @@
-/** House rules about the texts of the tree: package files, left-overs, and docs in step with code. */
+/**
+ * House rules about the texts of the tree: package files, left-overs, and docs in step with code.
+ */
 import { posix } from 'node:path';
 import type { Files, Finding, Rule, Tree } from './tree.ts';
 

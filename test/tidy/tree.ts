@@ -127,7 +127,7 @@ export function isNode(value: unknown): value is Node {
 /** Code that people write: everything that oxfmt and the parser read. */
 export const CODE = /\.(?:ts|mts|mjs|js)$/;
 /**
- * Code of the program itself: what lies in src less the unit tests beside it and what only they use,
- * which stands in files named testing.ts.
+ * Code of the program itself: what lies in src less the unit tests beside it and what only they
+ * use, which stands in files named testing.ts.
  */
 export const PROGRAM = /^src\/(?!.*(?:\.test|\btesting)\.ts$).*\.ts$/;

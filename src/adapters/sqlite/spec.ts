@@ -14,7 +14,7 @@ const SPEC: StashSpec = {
   fields: {
     file: {
       type: 'string',
-      doc: 'The database file, relative to the data directory. If not said: the stash name and .db.',
+      doc: 'The database file, from the data directory. If not said: the stash name and .db.',
       example: 'history.db',
     },
     keepVersions: {
