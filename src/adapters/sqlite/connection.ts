@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { Fault } from '../../kernel/errors.ts';
 import type { World } from '../../kernel/world.ts';
+import { Checkpointer } from './checkpointer.ts';
 
 export interface DatabaseShape {
   /** Four bytes in the file's header that say whose file it is. */
@@ -19,10 +20,6 @@ export interface DatabaseShape {
   readonly cacheKiB: number;
 }
 
-/**
- * Pages in the WAL before a commit copies them into the database (4 KiB each): bounds the stall.
- */
-const CHECKPOINT_PAGES = 1000;
 const WAL_BYTES_KEPT = 16 * 1024 * 1024;
 /** Another program that writes into the file is waited for this long, and blocks this one. */
 const BUSY_MS = 100;
@@ -55,6 +52,7 @@ export class Connection {
   readonly #database: DatabaseSync;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
+  readonly #checkpointer: Checkpointer;
 
   private constructor(path: string, world: World, database: DatabaseSync) {
     this.path = path;
@@ -65,6 +63,7 @@ export class Connection {
     // `run` tells the row id inserted last, which may exceed 2^53 and would throw as a number.
     this.#begin.setReadBigInts(true);
     this.#commit.setReadBigInts(true);
+    this.#checkpointer = new Checkpointer(path, () => this.#checkpoint('RESTART'));
   }
 
   /**
@@ -106,15 +105,17 @@ export class Connection {
    */
   transact<T>(work: () => T): T {
     let committing = false;
+    let result: T;
     try {
       this.#begin.run();
-      const result = work();
+      result = work();
       committing = true;
       this.#commit.run();
-      return result;
     } catch (error) {
       throw new StoreTrouble(this.#rollback(committing, error), error);
     }
+    this.#checkpointer.committed();
+    return result;
   }
 
   /**
@@ -147,8 +148,12 @@ export class Connection {
 
   /** Copies the log into the database and empties it; harmless when somebody reads meanwhile. */
   checkpoint(): void {
+    this.#checkpoint('TRUNCATE');
+  }
+
+  #checkpoint(mode: 'RESTART' | 'TRUNCATE'): void {
     try {
-      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      this.#database.exec(`PRAGMA wal_checkpoint(${mode})`);
     } catch (error) {
       if (resultCode(error) !== SQLITE_BUSY) throw error;
     }
@@ -158,7 +163,8 @@ export class Connection {
     return this.#database.isOpen;
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.#checkpointer.close();
     if (this.#database.isOpen) this.#database.close();
   }
 }
@@ -186,7 +192,8 @@ function prepareFile(database: DatabaseSync, path: string, shape: DatabaseShape)
     });
   }
   database.exec('PRAGMA synchronous = NORMAL');
-  database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+  // Copied in a thread of its own (checkpointer.ts).
+  database.exec('PRAGMA wal_autocheckpoint = 0');
   database.exec(`PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}`);
   if (!isNew) return;
   database.exec(`BEGIN IMMEDIATE; ${shape.tables};

@@ -154,6 +154,6 @@ export class SqliteStash implements Stash {
   }
 
   async close(): Promise<void> {
-    this.versions.close();
+    await this.versions.close();
   }
 }

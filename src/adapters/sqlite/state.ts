@@ -321,7 +321,7 @@ export class SqliteState implements State {
   async close(): Promise<void> {
     if (!this.#connection.isOpen) return;
     this.#connection.checkpoint();
-    this.#connection.close();
+    await this.#connection.close();
   }
 }
 

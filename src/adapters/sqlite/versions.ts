@@ -74,14 +74,14 @@ export class Versions {
     try {
       return new Versions(stash, path, world, sizes, connection);
     } catch (error) {
-      connection.close();
+      await connection.close();
       throw error;
     }
   }
 
   /** Opens the file again, so that nothing of an earlier transaction is under way any more. */
   async reopen(): Promise<void> {
-    this.#connection.close();
+    await this.#connection.close();
     this.#connection = await Connection.open(this.#path, SHAPE, this.#world);
     this.#statements = statementsOf(this.#connection);
     this.#forget();
@@ -314,11 +314,11 @@ export class Versions {
   }
 
   /** Closes the file so that the next start knows it is whole. */
-  close(): void {
+  async close(): Promise<void> {
     if (!this.#connection.isOpen) return;
     this.#connection.transact(() => this.#statements.clean.run(1));
     this.#connection.checkpoint();
-    this.#connection.close();
+    await this.#connection.close();
   }
 }
 
