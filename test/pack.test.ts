@@ -107,7 +107,7 @@ describe('the packed package', { skip: skipped(), timeout: PACK_MS_MAX }, () => 
   it('serves, and ends with 0 on SIGTERM', async () => {
     const port = await freePort();
     const data = join(scratch, 'data');
-    const child = spawn(holdfast(), ['serve', '--port', String(port), '--data', data], {
+    const child = spawn(holdfast(), ['serve', '--port', String(port), '--data-dir', data], {
       cwd: scratch,
       env: env(),
       stdio: ['ignore', 'inherit', 'inherit'],

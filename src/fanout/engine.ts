@@ -170,9 +170,11 @@ export class Engine implements WritePort {
 
   async receipt(uow: Uow): Promise<Receipt | 'gone' | null> {
     const write = this.live.get(uow);
-    if (write !== undefined) return write.position < 0 ? null : write.receipt();
+    if (write !== undefined && write.position >= 0) return write.receipt();
+    // A retry that is not on disk yet: its last attempt is what there is to tell.
     const row = await this.#parts.state.receipt(uow);
     if (row !== null) return receiptOfRow(row);
+    if (write !== undefined) return null;
     return uow < this.#numbering.upcoming ? 'gone' : null;
   }
 

@@ -12,7 +12,7 @@ import type { Clock } from '../kernel/world.ts';
 import { NO_CHANGES, type IntakeLog } from '../intake/log.ts';
 import type { Live } from '../intake/live.ts';
 import { encode } from '../intake/records.ts';
-import type { HeldWrite, Run } from '../intake/write.ts';
+import { UNDO_CONFLICT, type HeldWrite, type Run } from '../intake/write.ts';
 import { decide } from './decide.ts';
 import { settlePauseMs, type DriverEvents, type StashDriver } from './driver.ts';
 import { factsOf } from './facts.ts';
@@ -171,7 +171,7 @@ export class Fanout implements DriverEvents {
         a: write.attempt,
         existed: judgement.existed,
       } as const;
-      await log.append([{ record: encode(verdict), changes: NO_CHANGES }], 'settle');
+      await log.appendSurely([{ record: encode(verdict), changes: NO_CHANGES }]);
       this.#fanOut(write);
     }
     this.pump();
@@ -219,6 +219,7 @@ export class Fanout implements DriverEvents {
   /** The reader has the newest of its run: the others are committed with it, in order. */
   #commit(write: HeldWrite): void {
     const { run } = write;
+    this.lanes.committed(write);
     if (run === null) return this.settle.commit(write);
     for (const each of run.ready) {
       if (each !== write) each.lines[each.plan.stashes.length] = riding(write);
@@ -315,6 +316,8 @@ export class Fanout implements DriverEvents {
 
   #abort(write: HeldWrite, why: 'refused' | 'failed'): void {
     const { run } = write;
+    // A retry would commit it after a later write of its key (P36).
+    if (why === 'failed' && write.outrun) write.overtaken = true;
     write.run = null;
     if (run !== null && run.ready.includes(write)) {
       // The reader refused the newest of its run: the next one goes out in its stead.
@@ -332,7 +335,7 @@ export class Fanout implements DriverEvents {
 
   /** Every effect is taken back. */
   #ended(write: HeldWrite): void {
-    if (write.note === 'undo-conflict') return this.#parking?.conflict(write);
+    if (write.note === UNDO_CONFLICT) return this.#parking?.conflict(write);
     if (write.abort === 'refused') return this.#end(write, 'refused');
     if (write.overtaken) return this.#end(write, 'superseded');
     if (write.owned && this.#parking?.takes(write) === true) return this.#parking.park(write);
@@ -340,7 +343,7 @@ export class Fanout implements DriverEvents {
   }
 
   #end(write: HeldWrite, outcome: 'refused' | 'failed' | 'superseded'): void {
-    // Rejects only when the journal broke, which the log tells main by itself.
+    // Rejects only when journal or State broke, which the log tells main by itself.
     this.settle.end(write, outcome).catch(() => {});
   }
 

@@ -48,7 +48,7 @@ export class Lanes {
       const name = laneKey(write.account, write.flow, key);
       let lane = this.#lanes.get(name);
       if (lane === undefined) {
-        lane = { name, queue: [], head: 0, active: 0 };
+        lane = { name, queue: [], head: 0, active: 0, committed: -1 };
         this.#lanes.set(name, lane);
       }
       lane.queue.push(write);
@@ -66,6 +66,11 @@ export class Lanes {
       if (lane.head === lane.queue.length) this.#lanes.delete(lane.name);
       else this.#advance(lane);
     }
+  }
+
+  /** Notes a commit for those that run beside it: an older one that fails now is superseded. */
+  committed(write: HeldWrite): void {
+    for (const lane of write.lanes) lane.committed = Math.max(lane.committed, write.order);
   }
 
   /**

@@ -14,7 +14,7 @@ import { NO_CHANGES, type IntakeLog } from '../intake/log.ts';
 import type { Live } from '../intake/live.ts';
 import { decode, encode, encodeWrite } from '../intake/records.ts';
 import { changesOf } from '../intake/view.ts';
-import { HeldWrite } from '../intake/write.ts';
+import { HeldWrite, UNDO_CONFLICT } from '../intake/write.ts';
 import type { FailedKeys } from './failed-keys.ts';
 import type { Lanes } from './lanes.ts';
 import type { Settle } from './settle.ts';
@@ -110,7 +110,8 @@ export class Parking {
     const { attempt } = write;
     const wait = Math.min(Math.max(write.retryAt - clock.wallMs(), 0), LIMITS.retryMsMax);
     clock.after(wait, () => {
-      if (write.phase === 'parked' && write.attempt === attempt) this.#tryAgain(write);
+      if (write.phase !== 'parked' || write.attempt !== attempt) return;
+      this.#tryAgain(write).catch(() => {});
     });
   }
 
@@ -122,20 +123,16 @@ export class Parking {
   }
 
   /** The next attempt: a record of its own, on disk before its first apply (P2). */
-  #tryAgain(write: HeldWrite): void {
+  async #tryAgain(write: HeldWrite): Promise<void> {
     const { log, live, fanout } = this.#parts;
     write.phase = 'queued';
     write.beginAttempt(write.attempt + 1);
     const record = encodeWrite('attempt', write);
-    log.append([{ record, changes: NO_CHANGES }], 'settle').then(
-      (position) => {
-        live.placed(write, position);
-        this.#leave(write);
-        if (write.lanes.length > 0) fanout.again(write);
-        else fanout.accept([write]);
-      },
-      () => {},
-    );
+    const position = await log.appendSurely([{ record, changes: NO_CHANGES }]);
+    live.placed(write, position);
+    this.#leave(write);
+    if (write.lanes.length > 0) fanout.again(write);
+    else fanout.accept([write]);
   }
 
   /** The same attempt once more: what it may have left in the stores is part of it. */
@@ -194,15 +191,16 @@ export class Parking {
     const { live, state, log, failedKeys } = this.#parts;
     const alive = live.get(uow);
     if (alive?.phase === 'parked') {
-      if (alive.note === 'undo-conflict') return conflict(uow, 'stands in a conflict of its undo');
+      if (alive.note === UNDO_CONFLICT) return conflict(uow, 'stands in a conflict of its undo');
       if (alive.quarantined) this.#sendForward(alive);
-      else this.#tryAgain(alive);
+      else await this.#tryAgain(alive);
       return alive;
     }
     if (alive !== undefined && alive.phase !== 'settled') return conflict(uow, 'is under way');
     if (alive !== undefined) await log.flush();
     const row = failedKeys.has(uow) ? await state.failure(uow) : null;
-    if (row === null) return missing(uow);
+    // A later commit, or a person, may have ended it while State was asked.
+    if (row === null || !failedKeys.has(uow)) return missing(uow);
     // Asked twice at once: the second one finds the first one's write.
     const other = live.get(uow);
     if (other !== undefined && other.phase !== 'settled') return conflict(uow, 'is under way');
@@ -210,7 +208,13 @@ export class Parking {
     if (write instanceof Fault) return write;
     live.admit(write);
     const record = encodeWrite('attempt', write);
-    const position = await log.append([{ record, changes: NO_CHANGES }], 'admit');
+    let position: number;
+    try {
+      position = await log.append([{ record, changes: NO_CHANGES }], 'admit');
+    } catch (error) {
+      live.dropUnheld(write);
+      throw error;
+    }
     live.placed(write, position);
     write.phase = 'queued';
     this.#parts.fanout.accept([write]);
@@ -256,7 +260,7 @@ export class Parking {
     // It may be in some store: only going forward can end it.
     if (write.quarantined) throw conflict(uow, 'is quarantined; retry sends it forward');
     this.#leave(write);
-    await this.#parts.fanout.settle.end(write, 'failed');
+    await this.#parts.fanout.settle.end(write, write.overtaken ? 'superseded' : 'failed');
     this.#parts.fanout.pump();
     return write.receipt();
   }
@@ -269,6 +273,9 @@ export class Parking {
     if (alive !== undefined && alive.phase !== 'settled') throw conflict(uow, 'is under way');
     if (alive !== undefined) await log.flush();
     if ((await state.failure(uow)) === null) throw missing(uow);
+    // A retry may have begun while State was asked.
+    const retried = live.get(uow);
+    if (retried !== undefined && retried.phase !== 'settled') throw conflict(uow, 'is under way');
     const record = { type: 'discard', u: uow, at: clock.wallMs() } as const;
     failedKeys.remove(uow);
     const entry = { record: encode(record), changes: changesOf(record, null) };

@@ -5,10 +5,11 @@
  */
 import type { Journal } from '../contracts/journal.ts';
 import type { State, StateChange } from '../contracts/state.ts';
-import type { Position, Uow } from '../kernel/words.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import { laneKey, type Position, type Uow } from '../kernel/words.ts';
 import { decode, fillReport, type IntakeRecord } from '../intake/records.ts';
 import { changesOf, START_DOCUMENT } from '../intake/view.ts';
-import type { HeldWrite } from '../intake/write.ts';
+import { UNDO_CONFLICT, type HeldWrite } from '../intake/write.ts';
 import type { FailedKeys } from './failed-keys.ts';
 
 /** A write without an outcome, and how often the program died on it. */
@@ -81,6 +82,7 @@ export async function replay(parts: ReplayParts): Promise<Replayed> {
 class Reading {
   readonly #parts: ReplayParts;
   readonly #open = new Map<Uow, OpenWrite>();
+  readonly #openByLane = new Map<string, Set<HeldWrite>>();
   readonly #fates = new Map<string, Fate>();
   #lastEpoch = 0;
   #uowTo: Uow = 1;
@@ -170,9 +172,12 @@ class Reading {
     const before = this.#open.get(write.uow);
     write.position = position;
     if (write.order < 0) write.order = position;
-    if (type === 'carried' && before !== undefined) write.overtaken = before.write.overtaken;
-    const { starts, fatalTries } = before ?? { starts: 0, fatalTries: 0 };
+    if (before !== undefined) this.#leaveLanes(before.write);
+    if (type === 'carried' && before?.write.overtaken === true) write.overtaken = true;
+    const unseen = { starts: 0, fatalTries: write.quarantined ? LIMITS.quarantineStarts : 0 };
+    const { starts, fatalTries } = before ?? unseen;
     this.#open.set(write.uow, { write, starts, fatalTries });
+    this.#enterLanes(write);
     this.#uowTo = Math.max(this.#uowTo, write.uow + 1);
     const failed = write.attempt > 1 || write.abort === 'failed' || write.phase === 'parked';
     if (failed) this.#parts.failedKeys.add(write);
@@ -199,19 +204,48 @@ class Reading {
     write.firstFailedAt ??= record.at;
     write.owned = true;
     fillReport(write, record.rep);
+    if (record.rep.some((line) => line.reply === 'undo-conflict')) write.note = UNDO_CONFLICT;
     this.#parts.failedKeys.add(write);
+  }
+
+  #enterLanes(write: HeldWrite): void {
+    for (const key of write.keys) {
+      const lane = laneKey(write.account, write.flow, key);
+      const writes = this.#openByLane.get(lane);
+      if (writes === undefined) this.#openByLane.set(lane, new Set([write]));
+      else writes.add(write);
+    }
+  }
+
+  #leaveLanes(write: HeldWrite): void {
+    for (const key of write.keys) {
+      const lane = laneKey(write.account, write.flow, key);
+      const writes = this.#openByLane.get(lane);
+      writes?.delete(write);
+      if (writes?.size === 0) this.#openByLane.delete(lane);
+    }
+  }
+
+  /** Older writes of its keys that are still open ran beside it: if they fail, they are superseded. */
+  #passOlder(write: HeldWrite): void {
+    for (const key of write.keys) {
+      const writes = this.#openByLane.get(laneKey(write.account, write.flow, key)) ?? [];
+      for (const other of writes) if (other.order < write.order) other.passed = true;
+    }
   }
 
   #ended(open: OpenWrite | undefined, record: IntakeRecord & { type: 'outcome' }): void {
     const { failedKeys } = this.#parts;
     this.#open.delete(record.u);
     if (open === undefined) return;
+    this.#leaveLanes(open.write);
     if (record.out === 'failed') {
       failedKeys.add(open.write);
       return;
     }
     failedKeys.remove(record.u);
     if (record.out !== 'committed') return;
+    this.#passOlder(open.write);
     for (const ended of failedKeys.endedBy(open.write)) {
       const overtaken = this.#open.get(ended.u);
       if (overtaken !== undefined) overtaken.write.overtaken = true;

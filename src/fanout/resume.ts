@@ -38,8 +38,10 @@ export async function resume(open: readonly OpenWrite[], engine: Resuming): Prom
     if (write.phase !== 'parked') write.phase = 'queued';
   }
   standBehind(open.map((each) => each.write));
-  for (const each of open) {
-    if (each.fatalTries >= LIMITS.quarantineStarts) quarantine(each.write, engine);
+  for (const { write, fatalTries } of open) {
+    // One that failed or is being undone goes nowhere that a start could die of it.
+    const forward = write.phase !== 'parked' && write.abort === null;
+    if (forward && fatalTries >= LIMITS.quarantineStarts) quarantine(write, engine);
   }
   const rest: OpenWrite[] = [];
   for (const group of sharingKeys(open)) {

@@ -71,7 +71,7 @@ export class Settle {
     if (later.length === 0) {
       log.appendRiding(entries);
     } else {
-      log.appendThen(entries, 'settle', () => {
+      log.appendThen(entries, () => {
         for (const write of later) lanes.release(write);
         this.#parts.released();
       });
@@ -126,7 +126,7 @@ export class Settle {
     } else {
       failedKeys.remove(write.uow);
     }
-    const appended = log.append([{ record: encode(record), changes }], 'settle');
+    const appended = log.appendSurely([{ record: encode(record), changes }]);
     // Later writes of its keys come after this record in the intake, so they may go now.
     write.outcome = outcome;
     write.phase = 'settled';

@@ -6,7 +6,7 @@ import type { UndoReply } from '../contracts/stash.ts';
 import { planted } from '../kernel/plants.ts';
 import { NO_CHANGES, type IntakeLog } from '../intake/log.ts';
 import { encode } from '../intake/records.ts';
-import type { HeldWrite } from '../intake/write.ts';
+import { UNDO_CONFLICT, type HeldWrite } from '../intake/write.ts';
 import type { StashDriver } from './driver.ts';
 import type { FailedKeys } from './failed-keys.ts';
 import type { Lanes } from './lanes.ts';
@@ -57,7 +57,7 @@ export class Undo {
       const record = encode({ type: 'abort', u, a, out, rep: write.report() });
       return { record, changes: NO_CHANGES };
     });
-    this.#parts.log.appendThen(entries, 'settle', () => {
+    this.#parts.log.appendThen(entries, () => {
       for (const write of writes) this.begin(write);
       this.#parts.moved();
     });
@@ -106,10 +106,12 @@ export class Undo {
     write.awaited &= ~(1 << at);
     if (reply.reply === 'undo-conflict') {
       write.lines[at] = { stash: id, reply: 'undo-conflict', detail: reply.detail };
-      write.note = 'undo-conflict';
+      write.note = UNDO_CONFLICT;
     } else {
       write.mayHold &= ~(1 << at);
-      if (write.lines[at]?.reply !== 'failed') write.lines[at] = { stash: id, reply: 'undone' };
+      // What a store refused or failed stays in the report: it says why the write was undone.
+      const told = write.lines[at]?.reply;
+      if (told !== 'failed' && told !== 'refused') write.lines[at] = { stash: id, reply: 'undone' };
     }
     if (write.awaited === 0 && write.phase === 'undoing') this.#parts.ended(write);
   }

@@ -243,20 +243,18 @@ export class Intake {
    */
   #waitEnded(write: HeldWrite): void {
     const reply = write.onSettled;
-    if (reply === null) return;
+    // One whose outcome is on its way to the disk is told that, when it is there.
+    if (reply === null || write.phase === 'settled') return;
     write.owned = true;
     const entry = { record: encode({ type: 'owned', u: write.uow }), changes: NO_CHANGES };
-    this.#parts.log.append([entry], 'settle').then(
+    this.#parts.log.appendSurely([entry]).then(
       () => {
-        if (write.onSettled !== reply) return;
+        if (write.onSettled !== reply || write.phase === 'settled') return;
         write.onSettled = null;
         reply(write);
       },
-      () => {
-        if (write.onSettled !== reply) return;
-        write.onSettled = null;
-        reply(write);
-      },
+      // The journal broke: nothing more is acknowledged, and the process ends.
+      () => {},
     );
   }
 

@@ -127,15 +127,25 @@ export class IntakeLog {
     this.#riders = [];
     this.#ride?.cancel();
     this.#ride = null;
-    this.appendThen(riders, 'settle', () => {});
+    this.appendThen(riders, () => {});
   }
 
-  /** As `append`, and calls `then` once all are on disk. */
-  appendThen(entries: readonly LogEntry[], purpose: AppendPurpose, then: () => void): void {
-    this.append(entries, purpose).then(then, (error: unknown) => {
-      if (error instanceof JournalBroken) return;
+  /**
+   * As `append`, for what nothing can go on without: when the disk has no room even for that, the
+   * log is broken, and the next start decides anew.
+   */
+  async appendSurely(entries: readonly LogEntry[]): Promise<Position> {
+    try {
+      return await this.append(entries, 'settle');
+    } catch (error) {
       this.#break(new JournalBroken('a decision could not be appended', error));
-    });
+      throw error;
+    }
+  }
+
+  /** As `appendSurely`, and calls `then` once all are on disk. */
+  appendThen(entries: readonly LogEntry[], then: () => void): void {
+    this.appendSurely(entries).then(then, () => {});
   }
 
   /** Resolves when State holds everything up to and including the record at `position`. */

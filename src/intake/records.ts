@@ -163,6 +163,10 @@ interface WriteHeader {
   ex?: boolean | null;
   ra?: EpochMs | null;
   rep?: ReportLine[];
+  /** Overtaken; passed by a later commit; quarantined. */
+  ov?: 1;
+  ps?: 1;
+  q?: 1;
 }
 
 const PREFIX_BYTES = 5;
@@ -203,7 +207,11 @@ export function encodeWrite(type: WriteRecord['type'], write: HeldWrite): Buffer
   if (write.owned) header.own = 1;
   if (type !== 'hold' && write.order >= 0) header.o = write.order;
   if (type === 'carried') {
-    header.ph = write.phase;
+    // A quarantined write is parked without having failed: it is open, and only goes forward.
+    header.ph = write.quarantined ? 'queued' : write.phase;
+    if (write.overtaken) header.ov = 1;
+    if (write.outrun) header.ps = 1;
+    if (write.quarantined) header.q = 1;
     if (write.abort !== null) header.ab = write.abort;
     if (write.verdict !== null) header.ex = write.verdict.existed;
     header.ra = write.retryAt;
@@ -245,6 +253,9 @@ function writeOf(type: WriteRecord['type'], header: WriteHeader, rest: Uint8Arra
     write.abort = header.ab ?? null;
     if (header.ex !== undefined) write.verdict = { existed: header.ex };
     write.retryAt = header.ra ?? null;
+    write.overtaken = header.ov === 1;
+    write.passed = header.ps === 1;
+    write.quarantined = header.q === 1;
     fillReport(write, header.rep ?? []);
   }
   return write;

@@ -79,6 +79,9 @@ export interface WriteFacts {
   owned: boolean;
 }
 
+/** The note of a write that is parked because its undo found a later foreign change. */
+export const UNDO_CONFLICT = 'undo-conflict';
+
 const NO_GRANT: Grant = { epoch: 0, counter: 0 };
 
 export class HeldWrite implements Attempt, WriteFacts {
@@ -123,6 +126,8 @@ export class HeldWrite implements Attempt, WriteFacts {
   readerSent = false;
   /** A later write of one of its keys was committed while its undo went on. */
   overtaken = false;
+  /** As a start found it: a later write of one of its keys was committed before this one was. */
+  passed = false;
   /** When a parked write is tried again; null: a person decides. */
   retryAt: EpochMs | null = null;
   /** A condition did not hold, or why it is parked: shown in the report. */
@@ -179,6 +184,11 @@ export class HeldWrite implements Attempt, WriteFacts {
     this.retryAfterMs = 0;
   }
 
+  /** A later write of one of its keys is committed already: if this one fails, it is superseded. */
+  get outrun(): boolean {
+    return this.passed || this.lanes.some((lane) => lane.committed > this.order);
+  }
+
   report(): ReportLine[] {
     return this.lines.filter((line) => line !== null);
   }
@@ -208,6 +218,8 @@ export interface Lane {
   queue: HeldWrite[];
   head: number;
   active: number;
+  /** The place of the newest write that was committed in it; -1: none yet. */
+  committed: Position;
 }
 
 /**

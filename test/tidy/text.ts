@@ -98,10 +98,21 @@ const exactVersions: Rule = {
 };
 
 /** The commands of the house, and `prepack`, which npm calls so that a package holds the build. */
-const SCRIPTS =
-  'start dev build check fix test test:sim test:real test:crash test:browser bench docs prepack'.split(
-    ' ',
-  );
+const SCRIPTS = [
+  'start',
+  'dev',
+  'build',
+  'check',
+  'fix',
+  'test',
+  'test:sim',
+  'test:real',
+  'test:crash',
+  'test:browser',
+  'bench',
+  'docs',
+  'prepack',
+];
 
 const withScripts = (names: readonly string[]): Files => ({
   'package.json': JSON.stringify({ scripts: Object.fromEntries(names.map((name) => [name, ''])) }),

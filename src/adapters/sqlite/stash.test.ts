@@ -124,7 +124,7 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
   });
 }
 
-test('a file another program has locked is a definite failure, and serves again later', async (t) => {
+test('a file that another program locks fails for sure, and serves again later', async (t) => {
   const path = join(await folder(t), 'a.db');
   const stash = await open(path);
   t.after(() => stash.close());
