@@ -10,17 +10,18 @@ import { planFlows, shapeSources } from './config/flows.ts';
 import { shownConfig } from './config/print.ts';
 import { textRenderer } from './config/text-template.ts';
 import { DiskFull, JournalDamaged } from './contracts/journal.ts';
-import type { FlowPlan } from './contracts/flow.ts';
+import type { FlowsPort } from './contracts/ports.ts';
 import type { Reader } from './contracts/reader.ts';
 import type { StashAdapter } from './contracts/spec.ts';
 import type { Stash } from './contracts/stash.ts';
 import type { State } from './contracts/state.ts';
-import { Engine, type EngineEvents } from './fanout/engine.ts';
+import { Engine, type EngineEvents, type EngineParts } from './fanout/engine.ts';
 import { createShaper } from './intake/shape/shaper.ts';
 import { openJournal } from './journal/journal.ts';
 import { Fault } from './kernel/errors.ts';
 import { realWorld } from './kernel/realworld.ts';
-import type { World } from './kernel/world.ts';
+import type { Clock, World } from './kernel/world.ts';
+import { closedPorts } from './operate/closed.ts';
 import { Deletions } from './operate/deletions.ts';
 import { examine } from './operate/doctor.ts';
 import { Failures } from './operate/failures.ts';
@@ -30,7 +31,7 @@ import { runCli, type Bodies, type ConfigFlags } from './serve/cli/cli.ts';
 import { runConfigPrint, runConfigSchema } from './serve/cli/config.ts';
 import { EXIT, tinted, type CliIo } from './serve/cli/io.ts';
 import { loadOrTell, runValidate, type ConfigArgs } from './serve/cli/validate.ts';
-import { startHttp, type HttpServer } from './serve/http/http.ts';
+import { startHttp, type HttpServer, type Ports } from './serve/http/http.ts';
 import { openLog, type Log } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
 
@@ -119,7 +120,14 @@ async function start(config: Config, ends: Ends): Promise<Running> {
   const flows = planFlows(config, 1);
   const shapeMsMax = config.limits.shapeMsMax;
   const shaper = createShaper(shapeSources(config), { clock, shapeMsMax });
-  const engine = await Engine.start({
+  const status = new Status(shownConfig(config, SPECS));
+  const find = (account: string, flow: string) => flows.get(`${account}/${flow}`) ?? null;
+  const info = { version: version(), node: process.version };
+  const metrics = new Metrics(info, [status]);
+  const shared = { world, log, metrics, version: info.version };
+  // The port is open while the intake is read: /live and /startup answer, the rest is 503.
+  const http = await startHttp(closedPorts({ find }, status, clock), { ...config.http, ...shared });
+  const engine = await startEngine(http, {
     world,
     journal,
     state,
@@ -128,15 +136,24 @@ async function start(config: Config, ends: Ends): Promise<Running> {
     shaper,
     journalKeepMs: config.journal.keepMs,
     inFlightWritesMax: config.limits.inFlightWritesMax,
-    events: eventsOf(log, ends),
+    events: eventsOf(log, clock, ends),
   });
   const { counts, epoch, replayedRecords, refilled } = engine.recovered;
   const found = { epoch, replayedRecords, open: counts, refilled: Object.fromEntries(refilled) };
   log.logger.info({ type: 'recovery', ...found }, 'recovered');
-  const status = new Status(shownConfig(config, SPECS));
   status.started(engine);
-  const http = await serveHttp({ config, world, log, stores, state, flows, engine, status });
+  http.join(joinRooms({ world, stores, state, engine, status, flows: { find } }));
   return { engine, http, log, stores, state, shaper };
+}
+
+/** A start that cannot be must not leave the port open. */
+async function startEngine(http: HttpServer, parts: EngineParts): Promise<Engine> {
+  try {
+    return await Engine.start(parts);
+  } catch (error) {
+    await http.close(0);
+    throw error;
+  }
 }
 
 async function openState(config: Config, dataDirectory: string, world: World): Promise<State> {
@@ -145,7 +162,10 @@ async function openState(config: Config, dataDirectory: string, world: World): P
   return await adapter.open(dataDirectory, world);
 }
 
-function eventsOf(log: Log, ends: Ends): EngineEvents {
+/** The answers that say so leave before the process does. */
+const BROKEN_MS = 100;
+
+function eventsOf(log: Log, clock: Clock, ends: Ends): EngineEvents {
   const { logger } = log;
   return {
     settled: (write) => {
@@ -156,36 +176,27 @@ function eventsOf(log: Log, ends: Ends): EngineEvents {
     broken: (cause) => {
       logger.fatal({ type: 'journal', err: cause }, 'nothing more can be acknowledged');
       log.flush();
-      ends(EXIT.journal);
+      clock.after(BROKEN_MS, () => ends(EXIT.journal));
     },
     warned: (what, error) => logger.warn({ type: 'warning', err: error }, what),
   };
 }
 
-interface Joining {
-  readonly config: Config;
+interface Rooms {
   readonly world: World;
-  readonly log: Log;
   readonly stores: Stores;
   readonly state: State;
-  readonly flows: ReadonlyMap<string, FlowPlan>;
   readonly engine: Engine;
   readonly status: Status;
+  readonly flows: FlowsPort;
 }
 
-/** Joins the rooms behind the door by their ports, and opens it. */
-async function serveHttp(joining: Joining): Promise<HttpServer> {
-  const { config, world, log, stores, state, engine, status } = joining;
-  const flows = {
-    find: (account: string, flow: string) => joining.flows.get(`${account}/${flow}`) ?? null,
-  };
+/** Joins the rooms behind the door by their ports. */
+function joinRooms({ world, stores, state, engine, status, flows }: Rooms): Ports {
   const read = new Read(stores.readers, engine.visible);
   const failures = new Failures(state, engine.log, engine.parking);
   const deletions = new Deletions({ world, log: engine.log, state, flows, read, write: engine });
-  const ports = { flows, write: engine, read, failures, deletions, lanes: failures, status };
-  const metrics = new Metrics({ version: version(), node: process.version }, [status]);
-  const shared = { world, log, metrics, version: version() };
-  return await startHttp(ports, { ...config.http, ...shared });
+  return { flows, write: engine, read, failures, deletions, lanes: failures, status };
 }
 
 /**

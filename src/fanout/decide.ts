@@ -1,6 +1,6 @@
 /**
  * The one decider (P9): what becomes of an attempt, given what its stashes have said. A table, read
- * from the top, first match wins; docs/ARCHITECTURE.md shows the same rows and a test holds each.
+ * from the top, first match wins; docs/DECISIONS.md shows the same rows and a test holds each.
  */
 
 /** What the stashes before the reader have said, taken together. */
@@ -137,4 +137,28 @@ export function decide(facts: Facts): Decision {
     memo.set(bits, decision);
   }
   return decision;
+}
+
+const FACT_WORDS: Readonly<Record<keyof Facts, string>> = {
+  awaited: 'awaited',
+  unknown: 'unknown',
+  refused: 'refused',
+  failed: 'failed',
+  reader: 'reader',
+  readerSentBefore: 'sent before',
+  mayAbort: 'may abort',
+};
+
+/** The table as docs/DECISIONS.md shows it. */
+export function decisionTable(): string {
+  const rows = DECISIONS.map(({ situation, when, decision }) => {
+    const facts = Object.entries(when).map(([name, wanted]) => {
+      const words = FACT_WORDS[name as keyof Facts];
+      if (typeof wanted === 'boolean') return wanted ? words : `not ${words}`;
+      return `${words}: ${Array.isArray(wanted) ? wanted.join(' or ') : String(wanted)}`;
+    });
+    const shown = facts.length === 0 ? 'anything else' : facts.join(', ');
+    return `| ${situation} | ${shown} | ${decision} |\n`;
+  });
+  return `| Situation | Facts | Decision |\n|---|---|---|\n${rows.join('')}`;
 }

@@ -11,7 +11,22 @@ import type { Clock, Disk, DiskFile, Lock, Random, World } from './world.ts';
 
 /** The World of this process. */
 export function realWorld(): World {
-  return { clock: realClock, random: realRandom, disk: realDisk };
+  const bootId = bootIdOfLinux();
+  return {
+    clock: realClock,
+    random: realRandom,
+    disk: realDisk,
+    ...(bootId === null ? {} : { bootId }),
+  };
+}
+
+/** Random per boot of the kernel (random(4)); null on other systems. */
+function bootIdOfLinux(): string | null {
+  try {
+    return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return null;
+  }
 }
 
 const realClock: Clock = {

@@ -8,6 +8,11 @@ export interface World {
   readonly clock: Clock;
   readonly random: Random;
   readonly disk: Disk;
+  /**
+   * Names the run of the operating system, which a power cut ends and the death of a process does
+   * not; absent where nobody can tell the two apart.
+   */
+  readonly bootId?: string;
 }
 
 /** A timer that has been set. Cancelling one that has fired or was cancelled does nothing. */

@@ -171,15 +171,29 @@ test('a value over the limit is refused, and harms no other', async (t) => {
 
 test('a file that was not closed well proves nothing about what it does not hold', async (t) => {
   const path = join(await folder(t), 'a.db');
-  const first = await open(path);
+  const { bootId: _, ...world } = realWorld();
+  const first = await open(path, { world });
   assert.deepEqual(await first.holds([attemptOf(1, ['a'])]), ['never']);
-  const second = await open(path);
+  const second = await open(path, { world });
   assert.deepEqual(await second.holds([attemptOf(1, ['a'])]), ['cannot-tell']);
   await second.close();
   await first.close();
   const third = await open(path);
   t.after(() => third.close());
   assert.deepEqual(await third.holds([attemptOf(1, ['a'])]), ['never']);
+});
+
+test('a file whose process only died still proves what it does not hold', async (t) => {
+  const path = join(await folder(t), 'a.db');
+  const life = async (bootId: string) => {
+    const stash = await open(path, { world: { ...realWorld(), bootId } });
+    t.after(() => stash.close());
+    return await stash.holds([attemptOf(1, ['a'])]);
+  };
+  assert.deepEqual(await life('monday'), ['never']);
+  assert.deepEqual(await life('monday'), ['never'], 'the process died');
+  assert.deepEqual(await life('tuesday'), ['cannot-tell'], 'the power was cut');
+  assert.deepEqual(await life('tuesday'), ['cannot-tell'], 'and the process died after that');
 });
 
 test('a file of another stash, or of something else, is turned away with a hint', async (t) => {

@@ -44,7 +44,10 @@ export class Versions {
   #indexedTo: Uow = 0;
   #indexMax: Uow = 0;
   #added = 0;
-  /** Whether everything ever committed to this file is in it: it was closed well when last used. */
+  /**
+   * Whether everything ever committed to this file is in it: it was closed well when last used, or
+   * only the process died, and what SQLite committed outlives that (not a power cut).
+   */
   #whole: boolean;
 
   private constructor(
@@ -60,7 +63,7 @@ export class Versions {
     this.#world = world;
     this.#connection = connection;
     this.#statements = statementsOf(connection);
-    this.#whole = this.#claim();
+    this.#whole = this.#claim(world.bootId ?? null);
   }
 
   /** Opens the file for the stash of this name; throws a Fault when it belongs to another. */
@@ -85,7 +88,8 @@ export class Versions {
     this.#connection = await Connection.open(this.#path, SHAPE, this.#world);
     this.#statements = statementsOf(this.#connection);
     this.#forget();
-    this.#whole &&= this.#claim();
+    // After trouble nobody vouches for what it held.
+    this.#whole &&= this.#claim(null);
   }
 
   #forget(): void {
@@ -110,12 +114,12 @@ export class Versions {
     return tail;
   }
 
-  /** Takes the file and returns whether its last user closed it well. */
-  #claim(): boolean {
+  /** Takes the file and returns whether it is whole. */
+  #claim(bootId: string | null): boolean {
     const meta = this.#statements.meta.get();
     if (meta === undefined) {
-      const sql = 'INSERT INTO meta (one, stash, clean) VALUES (1, ?, 0)';
-      this.#connection.transact(() => this.#connection.prepare(sql).run(this.#stash));
+      const sql = 'INSERT INTO meta (one, stash, clean, boot) VALUES (1, ?, 0, ?)';
+      this.#connection.transact(() => this.#connection.prepare(sql).run(this.#stash, bootId));
       return true;
     }
     if (meta['stash'] !== this.#stash) {
@@ -123,8 +127,10 @@ export class Versions {
         hint: 'Give every stash a file of its own.',
       });
     }
-    this.#connection.transact(() => this.#statements.clean.run(0));
-    return meta['clean'] === 1;
+    const whole = meta['clean'] === 1 || (bootId !== null && meta['boot'] === bootId);
+    // Of a file that lost something, the next process must not believe that it did not.
+    this.#connection.transact(() => this.#statements.clean.run(0, whole ? bootId : null));
+    return whole;
   }
 
   get connection(): Connection {
@@ -316,7 +322,7 @@ export class Versions {
   /** Closes the file so that the next start knows it is whole. */
   async close(): Promise<void> {
     if (!this.#connection.isOpen) return;
-    this.#connection.transact(() => this.#statements.clean.run(1));
+    this.#connection.transact(() => this.#statements.clean.run(1, null));
     this.#connection.checkpoint();
     await this.#connection.close();
   }

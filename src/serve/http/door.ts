@@ -41,7 +41,8 @@ export interface Told {
 const SUMMARY_MS = 60_000;
 
 export class Door {
-  readonly ports: Ports;
+  /** Closed ones until recovery is done. */
+  ports: Ports;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;

@@ -47,6 +47,8 @@ export interface HttpServer {
   readonly port: number;
   /** Where people reach it: `http://127.0.0.1:4180`. */
   readonly url: string;
+  /** Hands calls to these rooms from now on: recovery is done. */
+  join(ports: Ports): void;
   /** From now on /ready says no and every answer closes its connection. */
   drain(): void;
   /**
@@ -77,6 +79,9 @@ export async function startHttp(ports: Ports, options: HttpOptions): Promise<Htt
     host: address,
     port,
     url: `http://${shown}:${port}`,
+    join: (joined) => {
+      door.ports = joined;
+    },
     drain: () => {
       door.draining = true;
     },
