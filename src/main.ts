@@ -135,6 +135,7 @@ async function start(config: Config, ends: Ends): Promise<Running> {
     flows,
     shaper,
     journalKeepMs: config.journal.keepMs,
+    dataDirectory,
     inFlightWritesMax: config.limits.inFlightWritesMax,
     events: eventsOf(log, clock, ends),
   });

@@ -98,7 +98,10 @@ export interface State {
   appliedTo(): Promise<Position>;
   /** The journal this State is a view of; null in a new one. */
   journalId(): Promise<string | null>;
-  /** Applies the changes and moves `appliedTo`, in one transaction. */
+  /**
+   * Applies the changes and moves `appliedTo`, in one transaction. Rejects with DiskFull when there
+   * is no room and nothing was kept; any other rejection means that State cannot be trusted.
+   */
   commit(journalId: string, appliedTo: Position, changes: readonly StateChange[]): Promise<void>;
   flush(): Promise<void>;
   failure(uow: Uow): Promise<FailureRow | null>;

@@ -18,6 +18,7 @@ import { Intake } from '../intake/intake.ts';
 import { Live } from '../intake/live.ts';
 import { IntakeLog } from '../intake/log.ts';
 import { Numbering } from '../intake/numbering.ts';
+import { Space } from '../intake/space.ts';
 import { encode, type ReserveRecord, type StartRecord } from '../intake/records.ts';
 import type { Answer, WritePort, WriteRequest } from '../intake/request.ts';
 import { changesOf } from '../intake/view.ts';
@@ -41,6 +42,8 @@ export interface EngineParts {
   readonly flows: ReadonlyMap<string, FlowPlan>;
   readonly shaper: Shaper;
   readonly journalKeepMs: number;
+  /** The folder whose disk must have room for what follows a hold. */
+  readonly dataDirectory: string;
   /** Held and not settled, at most; more are turned away. */
   readonly inFlightWritesMax: number;
   readonly events: EngineEvents;
@@ -53,6 +56,9 @@ export interface EngineEvents {
   /** A background turn failed and will be tried again; or a warning of the start. */
   readonly warned: (what: string, error?: unknown) => void;
 }
+
+/** A drain ends early when nothing could move for this long. */
+const STUCK_MS = 100;
 
 export class Engine implements WritePort {
   readonly recovered: Recovered;
@@ -67,6 +73,7 @@ export class Engine implements WritePort {
   readonly #intake: Intake;
   readonly #numbering: Numbering;
   readonly #failedKeys: FailedKeys;
+  readonly #space: Space;
 
   /** Recovers, reserves numbers, and sends what has no outcome forward. Then it may serve. */
   static async start(parts: EngineParts): Promise<Engine> {
@@ -87,6 +94,7 @@ export class Engine implements WritePort {
     const entry = { record: encode(start), changes: changesOf(start, null) };
     await engine.log.append([entry], 'settle');
     await resume(recovered.open, engine);
+    await engine.#space.look();
     engine.housekeeping.start();
     return engine;
   }
@@ -143,9 +151,11 @@ export class Engine implements WritePort {
       unfit: (flow: FlowPlan) => this.#unfit(flow),
       retry: (uow: Uow) => this.parking.retry(uow),
     };
+    this.#space = new Space(world.disk, clock, parts.dataDirectory);
     const numbering = this.#numbering;
-    const own = { clock, log, live, state, numbering, shaper, idempotency, flows, ports };
-    this.#intake = new Intake(own);
+    const space = this.#space;
+    const rooms = { clock, log, live, state, numbering, space, shaper, idempotency, flows };
+    this.#intake = new Intake({ ...rooms, ports });
   }
 
   /** What a non-reader store may show of a key: only what is settled as committed. */
@@ -162,6 +172,11 @@ export class Engine implements WritePort {
   /** The stashes that some flow is read from first. */
   get readerIds(): string[] {
     return [...new Set([...this.#parts.flows.values()].map((flow) => flow.reader))];
+  }
+
+  /** New writes are turned away for want of room. */
+  get short(): boolean {
+    return this.#space.short || this.log.full;
   }
 
   submit(request: WriteRequest, answer: (answer: Answer) => void): void {
@@ -198,7 +213,10 @@ export class Engine implements WritePort {
     const { clock } = this.#parts.world;
     this.#intake.stop();
     const until = clock.monotonicMs() + limitMs;
+    let movedAt = clock.monotonicMs();
     while (this.#moving() > 0 && clock.monotonicMs() < until && this.log.broken === null) {
+      if (!this.#stuck()) movedAt = clock.monotonicMs();
+      else if (clock.monotonicMs() - movedAt > STUCK_MS) break;
       await new Promise<void>((done) => clock.after(5, done));
     }
     for (const driver of this.fanout.drivers()) driver.stop();
@@ -216,6 +234,15 @@ export class Engine implements WritePort {
       if (write.phase !== 'settled' && write.phase !== 'parked') moving += 1;
     }
     return moving;
+  }
+
+  /** Whether all that is left stands behind parked writes, which no drain will see the end of. */
+  #stuck(): boolean {
+    if (this.parking.size === 0) return false;
+    for (const { phase } of this.live.all()) {
+      if (phase !== 'settled' && phase !== 'parked' && phase !== 'queued') return false;
+    }
+    return true;
   }
 
   #receiptKept(uow: Uow, idempotency: Idempotency): void {

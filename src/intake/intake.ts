@@ -18,6 +18,7 @@ import { Idempotency, type Slot } from './idempotency.ts';
 import { NO_CHANGES, type IntakeLog, type LogEntry } from './log.ts';
 import type { Live } from './live.ts';
 import type { Numbering } from './numbering.ts';
+import type { Space } from './space.ts';
 import { encode, encodeWrite } from './records.ts';
 import type { Answer, WriteRequest } from './request.ts';
 import { changesOf } from './view.ts';
@@ -41,6 +42,7 @@ export interface IntakeParts {
   readonly live: Live;
   readonly state: State;
   readonly numbering: Numbering;
+  readonly space: Space;
   readonly shaper: Shaper;
   readonly idempotency: Idempotency;
   /** By `account/flow`. */
@@ -89,7 +91,7 @@ export class Intake {
 
   /** Faults that need nothing but the request and the figures of the moment. */
   #turnAway(request: WriteRequest, flow: FlowPlan | undefined): Fault | null {
-    const { log, live, numbering, ports } = this.#parts;
+    const { log, live, numbering, ports, space } = this.#parts;
     if (flow === undefined) return new Fault('not-found', 'Unknown account or flow.');
     if (this.#closed) {
       return new Fault('unavailable', 'The program is stopping.', { retryAfterMs: 1000 });
@@ -105,7 +107,8 @@ export class Intake {
     if (!live.fits(request.body.length + 512) || log.lagging || numbering.left <= 0) {
       return new Fault('overloaded', 'Too many writes are in flight.', { retryAfterMs: 1000 });
     }
-    if (!log.journal.admits(request.body.length * 2 + 4096)) return diskFull();
+    const bytes = request.body.length * 2 + 4096;
+    if (log.full || !space.admits(bytes) || !log.journal.admits(bytes)) return diskFull();
     return ports.unfit(flow);
   }
 

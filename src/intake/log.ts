@@ -2,7 +2,7 @@
  * The intake log: appends records to the journal and carries what they change into State, in the
  * order of the journal. State lags by a few milliseconds; `applied` waits where that matters.
  */
-import { JournalBroken, type AppendPurpose, type Journal } from '../contracts/journal.ts';
+import { DiskFull, JournalBroken, type AppendPurpose, type Journal } from '../contracts/journal.ts';
 import type { State, StateChange } from '../contracts/state.ts';
 import type { Clock, Timer } from '../kernel/world.ts';
 import type { Position, Uow } from '../kernel/words.ts';
@@ -23,6 +23,8 @@ const RIDE_MS = 10;
 /** State takes its changes in lots: at most this many wait, for at most this long. */
 const LOT_CHANGES = 2000;
 const LOT_MS = 20;
+/** A State without room is asked again after this long. */
+const FULL_RETRY_MS = 500;
 /** More than this unapplied, and new work is turned away. */
 const LAG_CHANGES_MAX = 100_000;
 
@@ -59,6 +61,7 @@ export class IntakeLog {
   #appliedTo: Position;
   #timer: Timer | null = null;
   #committing = false;
+  #full = false;
   #riders: LogEntry[] = [];
   #ride: Timer | null = null;
   #waiters: Waiter[] = [];
@@ -76,6 +79,11 @@ export class IntakeLog {
   /** Every record below is in State. */
   get appliedTo(): Position {
     return this.#appliedTo;
+  }
+
+  /** True while State has no room on its disk. */
+  get full(): boolean {
+    return this.#full;
   }
 
   /** True while State is so far behind that new work would only make it worse. */
@@ -206,13 +214,27 @@ export class IntakeLog {
     this.#committing = true;
     this.#state.commit(this.journal.id, to, changes).then(
       () => this.#committed(to, changes),
-      // A State that cannot keep what the intake says counts as a journal that cannot (P22).
-      (error: unknown) => this.#break(new JournalBroken('State could not be written', error)),
+      (error: unknown) => {
+        if (error instanceof DiskFull) this.#commitLater(changes);
+        // A State that cannot keep what the intake says counts as a journal that cannot (P22).
+        else this.#break(new JournalBroken('State could not be written', error));
+      },
     );
+  }
+
+  /** Nothing of it was kept for want of room: it stays in front of what came since. */
+  #commitLater(changes: readonly StateChange[]): void {
+    this.#full = true;
+    this.#pending = [...changes, ...this.#pending];
+    this.#clock.after(FULL_RETRY_MS, () => {
+      this.#committing = false;
+      this.#commit();
+    });
   }
 
   #committed(to: Position, changes: readonly StateChange[]): void {
     this.#committing = false;
+    this.#full = false;
     this.#appliedTo = to;
     for (const change of changes) {
       if (change.change === 'receipt') this.#events.receiptKept(change.row.uow);

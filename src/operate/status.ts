@@ -103,7 +103,7 @@ function byStash(
 function journalCheck(engine: Engine): StatusCheck {
   const { broken, journal } = engine.log;
   if (broken !== null) return { name: 'journal', level: 'error', detail: broken.message };
-  if (journal.admits(READY_WRITE_BYTES)) {
+  if (!engine.short && journal.admits(READY_WRITE_BYTES)) {
     return { name: 'journal', level: 'ok', detail: 'writable' };
   }
   const hint = 'Free disk space; serving resumes by itself.';

@@ -121,6 +121,7 @@ export class Life {
         flows,
         shaper: NO_SHAPER,
         journalKeepMs: 500,
+        dataDirectory: '/data',
         inFlightWritesMax: 1000,
         events: {
           settled: (write) => {

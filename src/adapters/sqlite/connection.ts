@@ -26,6 +26,7 @@ const BUSY_MS = 100;
 
 const SQLITE_BUSY = 5;
 const SQLITE_IOERR = 10;
+export const SQLITE_FULL = 13;
 
 /** A transaction that failed. `nothing`: it was rolled back whole; `unknown`: nobody can say. */
 export class StoreTrouble extends Error {

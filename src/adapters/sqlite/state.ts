@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import type { SQLInputValue, StatementSync } from 'node:sqlite';
+import { DiskFull } from '../../contracts/journal.ts';
 import type { StateAdapter } from '../../contracts/spec.ts';
 import type {
   DocumentRow,
@@ -19,7 +20,7 @@ import type {
 } from '../../contracts/state.ts';
 import type { EpochMs, Outcome, Position, Uow } from '../../kernel/words.ts';
 import { cursorOf, documentOfCursor, pageOf, timeOfCursor } from '../cursor.ts';
-import { Connection, type DatabaseShape } from './connection.ts';
+import { Connection, SQLITE_FULL, StoreTrouble, type DatabaseShape } from './connection.ts';
 
 const SHAPE: DatabaseShape = {
   applicationId: 0x48665374,
@@ -156,12 +157,21 @@ export class SqliteState implements State {
     return typeof id === 'string' ? id : null;
   }
 
-  /** Rejects with StoreTrouble when it was not applied, or nobody can say. */
   async commit(
     journalId: string,
     appliedTo: Position,
     changes: readonly StateChange[],
   ): Promise<void> {
+    try {
+      this.#commit(journalId, appliedTo, changes);
+    } catch (error) {
+      const noRoom = error instanceof StoreTrouble && error.status === SQLITE_FULL;
+      if (noRoom && error.kept === 'nothing') throw new DiskFull(error.message);
+      throw error;
+    }
+  }
+
+  #commit(journalId: string, appliedTo: Position, changes: readonly StateChange[]): void {
     this.#connection.transact(() => {
       for (const change of changes) this.#apply(change);
       this.#statements.applied.run(journalId, appliedTo);
