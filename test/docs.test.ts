@@ -1,6 +1,7 @@
 /**
- * The examples of README.md and docs/ as tests: every yaml block parses, a whole configuration is
- * checked like the real one, every sh block is sound and calls what exists. Controls come first.
+ * The examples of README.md, docs/ and the like as tests: every yaml block parses, a whole
+ * configuration is checked like the real one, every sh block is sound and calls what exists.
+ * Controls come first.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -146,10 +147,10 @@ describe('the checks of the examples', () => {
   });
 });
 
-describe('the examples of README.md and docs/', () => {
+describe('the examples of README.md, CONTRIBUTING.md, docs/ and examples/', () => {
   const tree = realTree();
   const blocks = tree
-    .paths(/^(?:README|docs\/.*)\.md$/)
+    .paths(/^(?:README|CONTRIBUTING|docs\/.*|examples\/.*)\.md$/)
     .flatMap((path) => blocksOf(path, tree.text(path)));
   const known: { npm: string[]; holdfast: readonly string[] | null } = { npm: [], holdfast: null };
 

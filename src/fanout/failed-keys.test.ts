@@ -10,10 +10,14 @@ test('a commit ends the older failed writes that share any key, whole, and once'
   failed.add(heldWrite(2, { keys: ['b', 'c'], kind: 'delete', attempt: 3 }));
   failed.add(heldWrite(3, { keys: ['x'] }));
   const ended = failed.endedBy(heldWrite(9, { keys: ['c', 'a', 'b'] }));
-  assert.deepEqual(ended.map(({ u, a, k }) => [u, a, k]).sort(), [
-    [1, 1, 'set'],
-    [2, 3, 'delete'],
-  ]);
+  ended.sort((one, other) => one.u - other.u);
+  assert.deepEqual(
+    ended.map(({ u, a, k }) => [u, a, k]),
+    [
+      [1, 1, 'set'],
+      [2, 3, 'delete'],
+    ],
+  );
   assert.deepEqual(failed.endedBy(heldWrite(10, { keys: ['a', 'b', 'c'] })), []);
   assert.equal(failed.size, 1);
   assert.ok(failed.has(3) && !failed.has(1));

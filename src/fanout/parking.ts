@@ -272,8 +272,9 @@ export class Parking {
     const alive = live.get(uow);
     if (alive !== undefined && alive.phase !== 'settled') throw conflict(uow, 'is under way');
     if (alive !== undefined) await log.flush();
-    if ((await state.failure(uow)) === null) throw missing(uow);
-    // A retry may have begun while State was asked.
+    const row = await state.failure(uow);
+    // A retry may have begun, or a commit may have ended it, while State was asked.
+    if (row === null || !failedKeys.has(uow)) throw missing(uow);
     const retried = live.get(uow);
     if (retried !== undefined && retried.phase !== 'settled') throw conflict(uow, 'is under way');
     const record = { type: 'discard', u: uow, at: clock.wallMs() } as const;

@@ -7,7 +7,7 @@ import type { Journal } from '../contracts/journal.ts';
 import type { State, StateChange } from '../contracts/state.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { laneKey, type Position, type Uow } from '../kernel/words.ts';
-import { decode, fillReport, type IntakeRecord } from '../intake/records.ts';
+import { commitOf, decode, fillReport, type IntakeRecord } from '../intake/records.ts';
 import { changesOf, START_DOCUMENT } from '../intake/view.ts';
 import { UNDO_CONFLICT, type HeldWrite } from '../intake/write.ts';
 import type { FailedKeys } from './failed-keys.ts';
@@ -112,6 +112,9 @@ class Reading {
 
   /** Takes one record in; returns what it changes in State. */
   take(record: IntakeRecord, position: Position): StateChange[] {
+    if (record.type === 'commits') {
+      return record.uows.flatMap((uow) => this.take(commitOf(record, uow), position));
+    }
     this.#records += 1;
     const open = 'u' in record ? this.#open.get(record.u) : undefined;
     // Before the write leaves: an outcome's changes speak of its keys.
@@ -226,7 +229,7 @@ class Reading {
     }
   }
 
-  /** Older writes of its keys that are still open ran beside it: if they fail, they are superseded. */
+  /** Older open writes of its keys ran beside it: if they fail, they are superseded. */
   #passOlder(write: HeldWrite): void {
     for (const key of write.keys) {
       const writes = this.#openByLane.get(laneKey(write.account, write.flow, key)) ?? [];

@@ -9,7 +9,7 @@ import type { Clock } from '../kernel/world.ts';
 import { CONDITION_FAILED } from '../intake/answers.ts';
 import type { IntakeLog, LogEntry } from '../intake/log.ts';
 import type { Live } from '../intake/live.ts';
-import { encode, type OutcomeRecord } from '../intake/records.ts';
+import { commitOf, encode, type OutcomeRecord } from '../intake/records.ts';
 import { changesOf } from '../intake/view.ts';
 import type { HeldWrite } from '../intake/write.ts';
 import type { FailedKeys } from './failed-keys.ts';
@@ -61,7 +61,7 @@ export class Settle {
     if (writes.length === 0) return;
     this.#committed = [];
     const { log, lanes, live } = this.#parts;
-    const entries = writes.map((write) => this.#committedEntry(write));
+    const entries = this.#committedEntries(writes);
     const later: HeldWrite[] = [];
     for (const write of writes) {
       write.phase = 'settled';
@@ -80,6 +80,39 @@ export class Settle {
       live.settled(write);
       this.#tell(write);
     }
+  }
+
+  /** One record serves neighbours of one batch that committed without anything to tell. */
+  #committedEntries(writes: readonly HeldWrite[]): LogEntry[] {
+    const entries: LogEntry[] = [];
+    const endsOthers = this.#parts.failedKeys.size > 0;
+    let plain: HeldWrite[] = [];
+    const close = (): void => {
+      const [first] = plain;
+      if (first === undefined) return;
+      entries.push(plain.length === 1 ? this.#committedEntry(first) : this.#alikeEntry(plain));
+      plain = [];
+    };
+    for (const write of writes) {
+      const alike = plain.length === 0 || plain[0]?.lines[0] === write.lines[0];
+      if (endsOthers || !isPlain(write)) {
+        close();
+        entries.push(this.#committedEntry(write));
+      } else {
+        if (!alike) close();
+        plain.push(write);
+      }
+    }
+    close();
+    return entries;
+  }
+
+  #alikeEntry(writes: readonly HeldWrite[]): LogEntry {
+    const rep = (writes[0] as HeldWrite).report();
+    const uows = writes.map((write) => write.uow);
+    const record = { type: 'commits', uows, at: this.#parts.clock.wallMs(), rep } as const;
+    const changes = writes.flatMap((write) => changesOf(commitOf(record, write.uow), write));
+    return { record: encode(record), changes };
   }
 
   #committedEntry(write: HeldWrite): LogEntry {
@@ -143,6 +176,13 @@ export class Settle {
     told?.(write);
     this.#parts.settled(write);
   }
+}
+
+/** Nothing is told of it but that its only store has it. */
+function isPlain(write: HeldWrite): boolean {
+  const { lines, attempt, verdict, note, firstFailedAt } = write;
+  if (lines.length !== 1 || attempt !== 1 || firstFailedAt !== null) return false;
+  return verdict === null && note === null;
 }
 
 function skipped(write: HeldWrite, at: number): ReportLine {

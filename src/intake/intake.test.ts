@@ -26,7 +26,7 @@ const codes = async (house: House, request: Parameters<House['submit']>[0]): Pro
   return asked.code;
 };
 
-test('an unknown flow, a bad key, a body too large: turned away before anything is kept', async () => {
+test('unknown flow, bad key, body too large: turned away with nothing kept', async () => {
   const { house } = await build();
   assert.equal(await codes(house, { flow: 'nowhere' }), 'not-found');
   assert.equal(await codes(house, { account: 'other' }), 'not-found');
@@ -76,7 +76,7 @@ test('after stop everything new is turned away, what is held goes on', async () 
   assert.equal(asked.outcome, 'committed');
 });
 
-test('a stop that runs out of time says how many are left, and the next start settles them', async () => {
+test('a stop that runs out of time says what is left; the next start settles it', async () => {
   const { house, store } = await build();
   store.hold();
   const asked = await house.putNow('k', 'v', { respond: 'held' });
@@ -116,7 +116,9 @@ test('TTL: write before record before flow, none wins over all, capped by the li
 test('everything that arrives in one turn is held by one append', async () => {
   const { house } = await build();
   const before = house.engine.log.journal.figures().syncs;
-  const asked = Array.from({ length: 50 }, (_, at) => house.put(`k${at}`, 'v', { respond: 'held' }));
+  const asked = Array.from({ length: 50 }, (_, at) =>
+    house.put(`k${at}`, 'v', { respond: 'held' }),
+  );
   await house.until('all', () => asked.every(({ answer }) => answer !== null));
   assert.equal(house.engine.log.journal.figures().syncs, before + 1);
 });
@@ -142,7 +144,7 @@ test('who waits for a failure hears it only when State has it, however the wait 
   assert.ok((await house.state.failure(asked.uow)) !== null);
 });
 
-test('an Idempotency-Key on a held write answers its receipt, and 409 to one who would wait', async () => {
+test('an Idempotency-Key on a held write answers its receipt, 409 to who would wait', async () => {
   const { house, store } = await build();
   store.hold();
   const held = await house.putNow('k', 'v', { idempotencyKey: 'i', respond: 'held' });
@@ -153,7 +155,10 @@ test('an Idempotency-Key on a held write answers its receipt, and 409 to one who
   assert.equal((await house.putNow('x', 'v', { idempotencyKey: 'j' })).code, 'in-flight');
   const asks = await house.putNow('x', 'v', { idempotencyKey: 'j', respond: 'held' });
   assert.equal(asks.answer?.answer, 'held');
-  assert.equal((await house.putNow('x', 'w', { idempotencyKey: 'j' })).code, 'idempotency-mismatch');
+  assert.equal(
+    (await house.putNow('x', 'w', { idempotencyKey: 'j' })).code,
+    'idempotency-mismatch',
+  );
   store.release();
   await house.until('done', () => waits.answer !== null);
   assert.equal(waits.outcome, 'committed');

@@ -14,7 +14,7 @@ import type { WriteRequest } from './request.ts';
 import { changesOf, failureOf } from './view.ts';
 import { STATE_OF } from './write.ts';
 
-test('numbers: none is handed out before its block is reserved, and a block is asked for in time', async () => {
+test('numbers: none before its block is reserved, and a block is asked for in time', async () => {
   const asked: [number, number][] = [];
   let grant = (): void => {};
   const numbering = new Numbering(1, 10, 14, (from, to) => {
@@ -67,7 +67,10 @@ test('live: the low-water mark rises over what is settled and kept, as a prefix 
   keep(0);
   assert.equal(live.lowWater(100), 7);
   assert.equal(live.oldestUow(), 7);
-  assert.deepEqual(live.below(8).map(({ uow }) => uow), [7]);
+  assert.deepEqual(
+    live.below(8).map(({ uow }) => uow),
+    [7],
+  );
   assert.deepEqual(live.below(7), []);
   // Carried forward: its old place counts no more.
   live.placed(writes[2] ?? heldWrite(0), 50);
@@ -78,7 +81,7 @@ test('live: the low-water mark rises over what is settled and kept, as a prefix 
   assert.equal(live.bytes, 0);
 });
 
-test('live: what is not settled is not forgotten, and thousands of old places take no memory', () => {
+test('live: the unsettled is not forgotten, and old places take no memory', () => {
   const live = new Live(new StillClock(), 10_000);
   const open = heldWrite(9999);
   for (let uow = 0; uow < 3000; uow += 1) {
@@ -115,7 +118,10 @@ test('live: each waiter is told once its time is over, and not when it was settl
   const live = new Live(clock, 10);
   const [one, two] = [heldWrite(1), heldWrite(2)];
   const expired: number[] = [];
-  for (const [write, until] of [[one, 100], [two, 200]] as const) {
+  for (const [write, until] of [
+    [one, 100],
+    [two, 200],
+  ] as const) {
     live.admit(write);
     write.waitUntil = until;
     live.wait(write, ({ uow }) => expired.push(uow));
@@ -146,7 +152,7 @@ function request(over: Partial<WriteRequest> = {}): WriteRequest {
   };
 }
 
-test('idempotency: everything that decides the effect makes another request, what does not is the same', () => {
+test('idempotency: what decides the effect makes another request, nothing else does', () => {
   const digest = Idempotency.digest(request());
   const others = [
     { kind: 'delete' },
@@ -162,11 +168,17 @@ test('idempotency: everything that decides the effect makes another request, wha
   assert.equal(Idempotency.digest(request({ requestId: 's', waitMs: 1, respond: 'held' })), digest);
 });
 
-test('idempotency: of two at once one is new, and a State that cannot be asked leaves no slot', async () => {
+test('idempotency: of two at once one is new; an ill State leaves no slot', async () => {
   const state = new MemoryState();
   const table = new Idempotency(state);
-  const both = await Promise.all([table.claim(request(), 'i', 'd', 0), table.claim(request(), 'i', 'd', 0)]);
-  assert.deepEqual(both.map(({ claim }) => claim), ['new', 'slot']);
+  const both = await Promise.all([
+    table.claim(request(), 'i', 'd', 0),
+    table.claim(request(), 'i', 'd', 0),
+  ]);
+  assert.deepEqual(
+    both.map(({ claim }) => claim),
+    ['new', 'slot'],
+  );
   const write = heldWrite(1, { idempotent: { key: 'i', digest: 'd' } });
   table.bind(write);
   table.bind(heldWrite(2));
@@ -191,9 +203,11 @@ test('idempotency: of two at once one is new, and a State that cannot be asked l
   }
 });
 
-const says = (over: Partial<ReportLine>): ReportLine[] => [{ stash: 'a', reply: 'failed', ...over }];
+const says = (over: Partial<ReportLine>): ReportLine[] => [
+  { stash: 'a', reply: 'failed', ...over },
+];
 
-test('answers: each outcome has its fault, and a failure the status that says best what happened', () => {
+test('answers: each outcome has its fault, a failure the status that fits best', () => {
   assert.equal(faultOf('committed', 1, []), null);
   assert.equal(faultOf('superseded', 1, [])?.code, 'superseded');
   const refused = faultOf('refused', 1, says({ reply: 'refused', detail: 'too red' }));
@@ -207,7 +221,8 @@ test('answers: each outcome has its fault, and a failure the status that says be
     [says({ status: 500 }), 502],
     [[], 502],
   ];
-  for (const [report, status] of statuses) assert.equal(faultOf('failed', 1, report)?.status, status);
+  for (const [report, status] of statuses)
+    assert.equal(faultOf('failed', 1, report)?.status, status);
   assert.equal(faultOf('failed', 1, says({ status: 503 }))?.retryAfterMs, LIMITS.breakerOpenMs);
   assert.equal(faultOf('failed', 1, says({ status: 503 }), 9000)?.retryAfterMs, 9000);
   assert.equal(faultOf('failed', 1, [])?.retryAfterMs, undefined);
@@ -215,7 +230,8 @@ test('answers: each outcome has its fault, and a failure the status that says be
 
 test('view: what a record changes in State, and nothing for a write that nobody knows', () => {
   const write = heldWrite(1, { idempotent: { key: 'i', digest: 'd' } });
-  const base = { u: 1, a: 1, at: 5, rep: [], existed: null, note: null } as const;
+  const rep: ReportLine[] = [];
+  const base = { u: 1, a: 1, at: 5, rep, existed: null, note: null };
   const names = (record: Parameters<typeof changesOf>[0], known = true): string[] => {
     return changesOf(record, known ? write : null).map(({ change }) => change);
   };
@@ -227,11 +243,12 @@ test('view: what a record changes in State, and nothing for a write that nobody 
   const sup = [{ u: 9, a: 2, k: 'set', keys: ['k'] } as const];
   const over = names({ type: 'outcome', out: 'committed', ...base, sup });
   assert.deepEqual(over, ['receipt', 'failure-gone', 'receipt']);
-  const parked = { type: 'parked', u: 1, a: 1, at: 5, retryAt: 7, rep: [] } as const;
+  const parked = { type: 'parked' as const, u: 1, a: 1, at: 5, retryAt: 7, rep };
   assert.deepEqual(names(parked), ['failure']);
   assert.deepEqual(names(parked, false), []);
   assert.deepEqual(names({ type: 'discard', u: 1, at: 5 }), ['failure-gone']);
-  for (const type of ['owned', 'trying', 'tried'] as const) assert.deepEqual(names({ type, u: 1 }), []);
+  for (const type of ['owned', 'trying', 'tried'] as const)
+    assert.deepEqual(names({ type, u: 1 }), []);
   write.firstFailedAt = 3;
   const gone = names({ type: 'outcome', out: 'superseded', ...base });
   assert.deepEqual(gone, ['receipt', 'failure-gone']);
@@ -244,7 +261,7 @@ test('view: the fail queue names the store to blame, and how long it has been fa
     { stash: 'c', reply: 'unknown' },
     { stash: 'a', reply: 'failed', status: 500, detail: 'broken' },
   ];
-  const record = { type: 'parked', u: 1, a: 2, at: 50, retryAt: 70, rep } as const;
+  const record = { type: 'parked' as const, u: 1, a: 2, at: 50, retryAt: 70, rep };
   const row = failureOf(write, record);
   assert.equal(row.reason, 'a: broken');
   assert.deepEqual([row.stash, row.status, row.parked, row.retryAt], ['a', 500, true, 70]);

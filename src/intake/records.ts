@@ -65,6 +65,20 @@ export interface OutcomeRecord {
   note: string | null;
   sup?: Superseded[];
 }
+/** Many writes that committed alike: first attempts, one store, nothing more to tell of any. */
+export interface CommitsRecord {
+  type: 'commits';
+  uows: readonly Uow[];
+  at: EpochMs;
+  rep: ReportLine[];
+}
+
+/** What `record` says of one of its writes. */
+export function commitOf(record: CommitsRecord, uow: Uow): OutcomeRecord {
+  const { at, rep } = record;
+  return { type: 'outcome', u: uow, a: 1, out: 'committed', at, rep, existed: null, note: null };
+}
+
 /** The attempt failed and is undone; the keys stay held until the next try or a person's word. */
 export interface ParkedRecord {
   type: 'parked';
@@ -107,6 +121,7 @@ export type IntakeRecord =
   | VerdictRecord
   | AbortRecord
   | OutcomeRecord
+  | CommitsRecord
   | ParkedRecord
   | OwnedRecord
   | TryingRecord
@@ -129,6 +144,7 @@ const TYPES = [
   'tried',
   'discard',
   'document',
+  'commits',
 ] as const satisfies readonly IntakeRecord['type'][];
 const CODE = Object.fromEntries(TYPES.map((type, at) => [type, at + 1])) as Record<
   IntakeRecord['type'],

@@ -115,6 +115,9 @@ export function changesOf(record: IntakeRecord, write: HeldWrite | null): StateC
     }
     case 'outcome':
       return write === null ? [] : outcomeChanges(record, write);
+    case 'commits':
+      // Its writes are told one by one: commitOf.
+      return [];
     case 'parked':
       return write === null ? [] : [{ change: 'failure', row: failureOf(write, record) }];
     case 'discard':

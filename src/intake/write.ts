@@ -166,7 +166,8 @@ export class HeldWrite implements Attempt, WriteFacts {
     this.idempotent = facts.idempotent;
     this.firstFailedAt = facts.firstFailedAt;
     this.owned = facts.owned;
-    this.lines = Array.from<null>({ length: facts.plan.stashes.length + 1 }).fill(null);
+    this.lines = [null];
+    for (let at = 0; at < facts.plan.stashes.length; at += 1) this.lines.push(null);
   }
 
   /** A new try of the same write: nothing of the last one's replies counts any more. */
