@@ -152,9 +152,10 @@ export class StashDriver {
       if (outage === true) this.breaker.failed();
       else well = true;
     }
-    if (!well) return;
-    this.breaker.succeeded();
-    this.#failuresInRow = 0;
+    if (well) this.breaker.succeeded();
+    // A store that is up but goes on failing is not to be asked every few milliseconds.
+    const taken = replies.some(({ reply }) => reply === 'stored' || reply === 'declined');
+    if (taken) this.#failuresInRow = 0;
   }
 
   async #undoBatch(): Promise<void> {

@@ -80,7 +80,14 @@ export class Engine implements WritePort {
     const { journal, state, stashes, world } = parts;
     const failedKeys = new FailedKeys();
     const { clock } = world;
-    const recovered = await recover({ journal, state, stashes, failedKeys, clock });
+    const recovered = await recover({
+      journal,
+      state,
+      stashes,
+      failedKeys,
+      clock,
+      warned: parts.events.warned,
+    });
     for (const warning of recovered.warnings) parts.events.warned(warning);
     const uowTo = recovered.uowFrom + LIMITS.uowBlock;
     const start: StartRecord = {

@@ -9,6 +9,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import { planted } from '../kernel/plants.ts';
 import type { ReportLine } from '../kernel/words.ts';
 import type { Clock } from '../kernel/world.ts';
+import { BREAKER_OPEN } from '../intake/answers.ts';
 import { NO_CHANGES, type IntakeLog } from '../intake/log.ts';
 import type { Live } from '../intake/live.ts';
 import { encode } from '../intake/records.ts';
@@ -188,7 +189,7 @@ export class Fanout implements DriverEvents {
     const driver = this.driver(stash);
     if (driver.breaker.open && write.mayAbort) {
       const detail = 'not sent: the store has been failing (breaker open)';
-      write.lines[at] = { stash, reply: 'failed', status: 503, detail };
+      write.lines[at] = { stash, reply: 'failed', status: BREAKER_OPEN, detail };
       write.retryAfterMs = Math.max(write.retryAfterMs, driver.breaker.openForMs);
       return;
     }
@@ -232,7 +233,12 @@ export class Fanout implements DriverEvents {
     const driver = this.driver(reader);
     if (driver.breaker.open && write.mayAbort) {
       const detail = 'not sent: the store has been failing (breaker open)';
-      write.lines[stashes.length] = { stash: reader, reply: 'failed', status: 503, detail };
+      write.lines[stashes.length] = {
+        stash: reader,
+        reply: 'failed',
+        status: BREAKER_OPEN,
+        detail,
+      };
       return this.#decide(write);
     }
     write.awaited |= 1 << stashes.length;

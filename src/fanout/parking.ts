@@ -169,9 +169,11 @@ export class Parking {
   lanes(): ParkedLane[] {
     const { lanes } = this.#parts.fanout;
     const found: ParkedLane[] = [];
-    for (const write of new Set(this.#byLane.values())) {
+    for (const write of new Set([...this.#byLane.values(), ...this.#stuck()])) {
       const blamed = write.report().find((line) => line.detail !== undefined);
-      const reason = write.note ?? (blamed ? `${blamed.stash}: ${blamed.detail}` : 'failed');
+      const said = blamed ? `${blamed.stash}: ${blamed.detail}` : 'failed';
+      const moving = write.phase === 'parked' ? '' : 'can only go forward, and is not taken: ';
+      const reason = write.note ?? `${moving}${said}`;
       for (const key of write.keys) {
         const waiting = lanes.depth(write.account, write.flow, key) - 1;
         const { account, flow, uow, retryAt } = write;
@@ -180,6 +182,17 @@ export class Parking {
       }
     }
     return found;
+  }
+
+  /**
+   * Writes that a start sends forward, since the reader may have shown them, and that a store goes
+   * on refusing: nothing but the store can end that, so it must be seen.
+   */
+  #stuck(): HeldWrite[] {
+    return [...this.#parts.live.all()].filter(({ mayAbort, phase, lines }) => {
+      if (mayAbort || (phase !== 'applying' && phase !== 'committing')) return false;
+      return lines.some((line) => line?.reply === 'refused' || line?.reply === 'failed');
+    });
   }
 
   /**

@@ -21,6 +21,7 @@ export interface RecoverParts {
   readonly stashes: ReadonlyMap<string, Stash>;
   readonly failedKeys: FailedKeys;
   readonly clock: Clock;
+  readonly warned: (what: string) => void;
 }
 
 /** How far the writes without an outcome had come when the process ended. */

@@ -31,10 +31,14 @@ export interface RefillParts {
   /** By `uow.attempt`; what is not there is open, and goes forward by itself. */
   readonly fates: ReadonlyMap<string, Fate>;
   readonly epoch: number;
+  /** Told when a store keeps the start waiting. */
+  readonly warned: (what: string) => void;
 }
 
 /** Tries for one lot before a store is called unable; an outage is waited out. */
 const REFUSALS_MAX = 5;
+/** Tries after which the waiting is told: about two seconds. */
+const TRIES_QUIET = 7;
 
 /** Returns, by stash, how many attempts were sent. Throws a Fault when a store refuses them. */
 export async function refill(parts: RefillParts): Promise<Map<string, number>> {
@@ -58,7 +62,7 @@ export async function refill(parts: RefillParts): Promise<Map<string, number>> {
         lot.take(write, fate, stash, newest);
       }
       sent.set(stash.id, (sent.get(stash.id) ?? 0) + lot.size);
-      await lot.send(stash, parts.clock, {
+      await lot.send(stash, parts, {
         journalId: journal.id,
         position: marks.lowest,
         from: marks.from,
@@ -115,6 +119,8 @@ async function newestOf(
   return newest;
 }
 
+type Sending = Pick<RefillParts, 'clock' | 'warned'>;
+
 class Lot {
   #apply: Attempt[] = [];
   readonly #undo: Attempt[] = [];
@@ -136,7 +142,7 @@ class Lot {
   }
 
   /** Sends until everything is in; waits out an outage for as long as it lasts. */
-  async send(stash: Stash, clock: Clock, mark: Mark): Promise<void> {
+  async send(stash: Stash, { clock, warned }: Sending, mark: Mark): Promise<void> {
     let refusals = 0;
     for (let tries = 1; this.#apply.length > 0; tries += 1) {
       const before = this.#apply.length;
@@ -145,6 +151,9 @@ class Lot {
       refusals = refusal === null || this.#apply.length < before ? 0 : refusals + 1;
       if (refusal !== null && refusals >= REFUSALS_MAX) {
         throw new Fault('unavailable', `Stash "${stash.id}" cannot be refilled: ${refusal}.`);
+      }
+      if (tries === TRIES_QUIET) {
+        warned(`stash "${stash.id}" must be refilled before the start, and does not take it`);
       }
       await pause(clock, tries);
     }

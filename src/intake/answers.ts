@@ -12,9 +12,13 @@ import type { Outcome, Receipt, ReportLine, Uow } from '../kernel/words.ts';
  */
 export const CONDITION_FAILED = 'the condition did not hold';
 
+/** Stands as the status of a stash that was not sent to, since its breaker is open. */
+export const BREAKER_OPEN = 'breaker-open';
+
 function failureStatus(report: readonly ReportLine[]): 502 | 503 | 504 {
-  if (report.some((line) => line.reply === 'failed' && line.status === 503)) return 503;
-  if (report.some((line) => line.reply === 'unknown' || line.status === 504)) return 504;
+  // A store's own status is in the report and never the client's.
+  if (report.some((line) => line.status === BREAKER_OPEN)) return 503;
+  if (report.some((line) => line.reply === 'unknown')) return 504;
   return 502;
 }
 

@@ -6,7 +6,7 @@ import { heldWrite } from '../../test/rules/writes.ts';
 import { MemoryState } from '../adapters/memory/state.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { ReportLine } from '../kernel/words.ts';
-import { CONDITION_FAILED, faultOf, receiptOfRow } from './answers.ts';
+import { BREAKER_OPEN, CONDITION_FAILED, faultOf, receiptOfRow } from './answers.ts';
 import { Idempotency } from './idempotency.ts';
 import { Live } from './live.ts';
 import { Numbering } from './numbering.ts';
@@ -215,16 +215,21 @@ test('answers: each outcome has its fault, a failure the status that fits best',
   const condition = says({ reply: 'skipped', detail: CONDITION_FAILED });
   assert.equal(faultOf('refused', 1, condition)?.code, 'condition-failed');
   const statuses: [ReportLine[], number][] = [
-    [says({ status: 503 }), 503],
+    [says({ status: BREAKER_OPEN }), 503],
     [says({ reply: 'unknown' }), 504],
-    [says({ status: 504 }), 504],
+    // A store's own status is never the client's.
+    [says({ status: 503 }), 502],
+    [says({ status: 504 }), 502],
     [says({ status: 500 }), 502],
     [[], 502],
   ];
   for (const [report, status] of statuses)
     assert.equal(faultOf('failed', 1, report)?.status, status);
-  assert.equal(faultOf('failed', 1, says({ status: 503 }))?.retryAfterMs, LIMITS.breakerOpenMs);
-  assert.equal(faultOf('failed', 1, says({ status: 503 }), 9000)?.retryAfterMs, 9000);
+  assert.equal(
+    faultOf('failed', 1, says({ status: BREAKER_OPEN }))?.retryAfterMs,
+    LIMITS.breakerOpenMs,
+  );
+  assert.equal(faultOf('failed', 1, says({ status: BREAKER_OPEN }), 9000)?.retryAfterMs, 9000);
   assert.equal(faultOf('failed', 1, [])?.retryAfterMs, undefined);
 });
 

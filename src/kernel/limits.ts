@@ -28,7 +28,7 @@ export const LIMITS = {
   /** Tries after the first, spread over about three days. */
   retriesMax: 10,
   retryFirstMs: 1 * SECOND,
-  retryMsMax: 16 * HOUR,
+  retryMsMax: 18 * HOUR,
   /** Pause between tries to undo, to fence, to re-apply. */
   settleRetryFirstMs: 20,
   settleRetryMsMax: 5 * SECOND,

@@ -322,7 +322,8 @@ export class Versions {
   /** Closes the file so that the next start knows it is whole. */
   async close(): Promise<void> {
     if (!this.#connection.isOpen) return;
-    this.#connection.transact(() => this.#statements.clean.run(1, null));
+    // One that lost something is not made whole by a clean stop: what it lost may still be open.
+    if (this.#whole) this.#connection.transact(() => this.#statements.clean.run(1, null));
     this.#connection.checkpoint();
     await this.#connection.close();
   }

@@ -1,5 +1,5 @@
 /** `holdfast config print` and `holdfast config schema`. */
-import { printConfig } from '../../config/print.ts';
+import { printConfig, shownConfig } from '../../config/print.ts';
 import { configSchema } from '../../config/schema.ts';
 import type { StashSpec } from '../../contracts/spec.ts';
 import { EXIT_CONFIG, loadOrTell } from './validate.ts';
@@ -9,7 +9,11 @@ import type { CommandIo, ConfigArgs } from './validate.ts';
 export async function runConfigPrint(args: ConfigArgs, io: CommandIo): Promise<number> {
   const config = await loadOrTell(args, io);
   if (config === null) return EXIT_CONFIG;
-  io.stdout.write(`# ${config.source}\n${printConfig(config, args.adapters)}`);
+  const text =
+    args.output === 'json'
+      ? `${JSON.stringify(shownConfig(config, args.adapters), null, 2)}\n`
+      : `# ${config.source}\n${printConfig(config, args.adapters)}`;
+  io.stdout.write(text);
   return 0;
 }
 
