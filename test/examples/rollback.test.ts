@@ -74,7 +74,7 @@ describe('the rollback of the README', () => {
 
   it('keeps what one store failed, and a retry commits it once that is well', async () => {
     const answer = await put('down-1');
-    assert.equal(answer.status, 503);
+    assert.equal(answer.status, 502);
     const { uow } = (await answer.json()) as Told;
     const [failed, ...others] = await failures();
     assert.deepEqual([failed?.uow, others.length], [uow, 0]);
