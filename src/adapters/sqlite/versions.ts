@@ -7,6 +7,7 @@ import type { Attempt, Mark } from '../../contracts/stash.ts';
 import { Fault } from '../../kernel/errors.ts';
 import type { Uow } from '../../kernel/words.ts';
 import type { World } from '../../kernel/world.ts';
+import { ReadCache } from './cache.ts';
 import { Connection } from './connection.ts';
 import {
   ATTEMPTS_MAX,
@@ -43,6 +44,7 @@ export class Versions {
   /** Uows at or below are in the index, all of them; none above `#indexMax` is. */
   #indexedTo: Uow = 0;
   #indexMax: Uow = 0;
+  readonly #cache = new ReadCache();
   #added = 0;
   /**
    * Whether everything ever committed to this file is in it: it was closed well when last used, or
@@ -95,6 +97,7 @@ export class Versions {
   #forget(): void {
     this.#spaces = new Map();
     this.#tail = null;
+    this.#cache.clear();
   }
 
   /** The tail, read again from the attempts where it is not known. */
@@ -225,6 +228,7 @@ export class Versions {
     const tail = this.#waiting;
     this.#added += keys.length;
     for (const key of keys) {
+      this.#cache.forget(space, key);
       if (uow > this.#indexedTo) tail.add(space, key, uow, number);
       else this.#link(space, key, uow, number);
     }
@@ -244,6 +248,7 @@ export class Versions {
     const stored = this.#statements.keysOf.get(uow, number) as unknown as [string] | undefined;
     const tail = this.#waiting;
     for (const key of keysOf(stored?.[0] ?? text)) {
+      this.#cache.forget(space, key);
       for (const entry of tail.of(space, key)) {
         if (entry.uow === uow && entry.attempt === number) tail.settle(entry);
       }
@@ -277,6 +282,20 @@ export class Versions {
 
   /** The newest version that `visible` lets through, a delete marker or an expired one included. */
   current(space: number, key: string, visible: Visible): FoundRow | null {
+    const cached = this.#cache.get(space, key);
+    if (cached !== null && visible(cached.uow, cached.attempt)) return cached;
+    let hidden = false;
+    const found = this.#current(space, key, (uow, attempt) => {
+      const seen = visible(uow, attempt);
+      if (!seen) hidden = true;
+      return seen;
+    });
+    // Only the newest of all may be kept, not the newest that this caller may see.
+    if (found !== null && !hidden) this.#cache.put(space, key, found);
+    return found;
+  }
+
+  #current(space: number, key: string, visible: Visible): FoundRow | null {
     const waiting = this.#newestWaiting(space, key, visible);
     if (waiting !== null && waiting.uow > this.#indexMax) return waiting;
     const { newest, next } = this.#statements;

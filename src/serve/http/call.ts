@@ -104,11 +104,23 @@ export class Call implements Told {
     for (const part of headers) list.push(part);
     if (door.draining) list.push('Connection', 'close');
     res.writeHead(status, list);
-    res.end(body);
+    if (typeof body === 'string' || body.byteLength > ONE_WRITE_BYTES) res.end(body);
+    else res.end(asLatin1(body), 'latin1');
     const ms = door.clock.monotonicMs() - this.startedMs;
     this.times?.observe(status, ms);
     door.tell(this, status, ms, uow, outcome);
   }
+}
+
+/** Up to this length bytes travel with their headers in one write; longer ones are not copied. */
+const ONE_WRITE_BYTES = 16 * 1024;
+
+/**
+ * The same bytes as a text of as many characters. The http module joins headers with a text and
+ * sends both at once; for bytes it makes two pieces, which costs about half of a small GET.
+ */
+function asLatin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
 /** What was asked: path parameters decoded, query read by its row, body whole. */
