@@ -48,8 +48,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
 answers the same bytes, and keeps nothing, each in a process of its own. A PUT of Holdfast is
 answered when its sync is done, its store has it and its outcome is known. 10,000 keys, JSON bodies
 of 100 bytes; all of these keys fit into the 32 MiB that the SQLite store keeps of what was read
-last, so a GET measures the server and not the disk. Load generator and server share the processors, so a figure is not what a server alone
-would reach: read the ratios.`,
+last, so a GET measures the server and not the disk. Load generator and server share the processors,
+so a figure is not what a server alone would reach: read the ratios.`,
   },
   journal: {
     title: 'The journal',
