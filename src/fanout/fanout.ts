@@ -344,7 +344,7 @@ export class Fanout implements DriverEvents {
     if (write.note === UNDO_CONFLICT) return this.#parking?.conflict(write);
     if (write.abort === 'refused') return this.#end(write, 'refused');
     if (write.overtaken) return this.#end(write, 'superseded');
-    if (write.owned && this.#parking?.takes(write) === true) return this.#parking.park(write);
+    if (write.owned) return this.#parking?.park(write);
     this.#end(write, 'failed');
   }
 

@@ -14,7 +14,7 @@ import { NO_CHANGES, type IntakeLog } from '../intake/log.ts';
 import type { Live } from '../intake/live.ts';
 import { decode, encode, encodeWrite } from '../intake/records.ts';
 import { changesOf } from '../intake/view.ts';
-import { HeldWrite, UNDO_CONFLICT } from '../intake/write.ts';
+import { HeldWrite, planFor, UNDO_CONFLICT } from '../intake/write.ts';
 import type { FailedKeys } from './failed-keys.ts';
 import type { Lanes } from './lanes.ts';
 import type { Settle } from './settle.ts';
@@ -63,11 +63,6 @@ export class Parking {
 
   get size(): number {
     return this.#byLane.size;
-  }
-
-  /** Whether a failed attempt of this write is parked rather than settled. */
-  takes(write: HeldWrite): boolean {
-    return write.owned;
   }
 
   /** The attempt failed and is undone everywhere: its keys wait for the next one. */
@@ -209,14 +204,13 @@ export class Parking {
       else await this.#tryAgain(alive);
       return alive;
     }
-    if (alive !== undefined && alive.phase !== 'settled') return conflict(uow, 'is under way');
+    if (this.#isUnderWay(uow)) return conflict(uow, 'is under way');
     if (alive !== undefined) await log.flush();
     const row = failedKeys.has(uow) ? await state.failure(uow) : null;
     // A later commit, or a person, may have ended it while State was asked.
     if (row === null || !failedKeys.has(uow)) return missing(uow);
     // Asked twice at once: the second one finds the first one's write.
-    const other = live.get(uow);
-    if (other !== undefined && other.phase !== 'settled') return conflict(uow, 'is under way');
+    if (this.#isUnderWay(uow)) return conflict(uow, 'is under way');
     const write = this.#fromRow(row);
     if (write instanceof Fault) return write;
     live.admit(write);
@@ -232,6 +226,11 @@ export class Parking {
     write.phase = 'queued';
     this.#parts.fanout.accept([write]);
     return write;
+  }
+
+  #isUnderWay(uow: Uow): boolean {
+    const write = this.#parts.live.get(uow);
+    return write !== undefined && write.phase !== 'settled';
   }
 
   #fromRow(row: FailureRow): HeldWrite | Fault {
@@ -255,7 +254,7 @@ export class Parking {
       digest,
       expiresAt,
       heldAt,
-      plan: { stashes: flow.stashes, reader: flow.reader, generation: flow.generation },
+      plan: planFor(flow),
       conditions,
       idempotent,
       firstFailedAt: row.firstFailedAt,
@@ -283,13 +282,12 @@ export class Parking {
     const { live, log, state, failedKeys, clock } = this.#parts;
     if (live.get(uow)?.phase === 'parked') await this.skip(uow);
     const alive = live.get(uow);
-    if (alive !== undefined && alive.phase !== 'settled') throw conflict(uow, 'is under way');
+    if (this.#isUnderWay(uow)) throw conflict(uow, 'is under way');
     if (alive !== undefined) await log.flush();
     const row = await state.failure(uow);
     // A retry may have begun, or a commit may have ended it, while State was asked.
     if (row === null || !failedKeys.has(uow)) throw missing(uow);
-    const retried = live.get(uow);
-    if (retried !== undefined && retried.phase !== 'settled') throw conflict(uow, 'is under way');
+    if (this.#isUnderWay(uow)) throw conflict(uow, 'is under way');
     const record = { type: 'discard', u: uow, at: clock.wallMs() } as const;
     failedKeys.remove(uow);
     const entry = { record: encode(record), changes: changesOf(record, null) };

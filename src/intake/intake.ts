@@ -22,7 +22,7 @@ import type { Space } from './space.ts';
 import { encode, encodeWrite } from './records.ts';
 import type { Answer, WriteRequest } from './request.ts';
 import { changesOf } from './view.ts';
-import { HeldWrite, type WritePlan } from './write.ts';
+import { HeldWrite, planFor, type WritePlan } from './write.ts';
 
 /** What the intake asks of the rooms to its right. Joined in main. */
 export interface IntakePorts {
@@ -184,7 +184,7 @@ export class Intake {
   #planOf(flow: FlowPlan): WritePlan {
     let plan = this.#plans.get(flow);
     if (plan === undefined) {
-      plan = { stashes: flow.stashes, reader: flow.reader, generation: flow.generation };
+      plan = planFor(flow);
       this.#plans.set(flow, plan);
     }
     return plan;

@@ -2,6 +2,7 @@
  * One accepted write while it lives: from its hold in the intake to the moment its outcome is in
  * State. It is handed to stashes as the Attempt itself, so the hot path copies nothing.
  */
+import type { FlowPlan } from '../contracts/flow.ts';
 import type { Attempt } from '../contracts/stash.ts';
 import type {
   EpochMs,
@@ -45,6 +46,11 @@ export interface WritePlan {
   readonly stashes: readonly string[];
   readonly reader: string;
   readonly generation: number;
+}
+
+/** What a write to this flow is accepted for. */
+export function planFor(flow: FlowPlan): WritePlan {
+  return { stashes: flow.stashes, reader: flow.reader, generation: flow.generation };
 }
 
 export interface Idempotent {
