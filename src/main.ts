@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { STASH_ADAPTERS, STATE_ADAPTERS } from './adapters/registry.ts';
 import type { Config, StashConfig } from './config/config.ts';
-import { planFlows, shapeSources } from './config/flows.ts';
+import { planFlows, roleOf, shapeSources } from './config/flows.ts';
 import { shownConfig } from './config/print.ts';
 import { textRenderer } from './config/text-template.ts';
 import { DiskFull, JournalDamaged } from './contracts/journal.ts';
@@ -15,12 +15,14 @@ import type { Reader } from './contracts/reader.ts';
 import type { StashAdapter } from './contracts/spec.ts';
 import type { Stash } from './contracts/stash.ts';
 import type { State } from './contracts/state.ts';
+import { Connections } from './fanout/connections.ts';
 import { Engine, type EngineEvents, type EngineParts } from './fanout/engine.ts';
 import { createShaper } from './intake/shape/shaper.ts';
 import { openJournal } from './journal/journal.ts';
 import { Fault } from './kernel/errors.ts';
 import { realWorld } from './kernel/realworld.ts';
 import type { Clock, World } from './kernel/world.ts';
+import { Callbacks } from './operate/callbacks.ts';
 import { closedPorts } from './operate/closed.ts';
 import { Deletions } from './operate/deletions.ts';
 import { examine } from './operate/doctor.ts';
@@ -63,7 +65,17 @@ function adapterOf(kind: string): StashAdapter {
   return adapter;
 }
 
-async function openStash(config: StashConfig, dataDirectory: string, world: World) {
+/** What every stash of a process is opened with. */
+interface StashSurroundings {
+  readonly config: Config;
+  readonly dataDirectory: string;
+  readonly world: World;
+  readonly connections: Connections;
+  readonly callbacks: Callbacks;
+}
+
+async function openStash(config: StashConfig, around: StashSurroundings) {
+  const { dataDirectory, world, connections, callbacks } = around;
   const renders = new Map(
     [...config.templates].map(([option, template]) => [option, textRenderer(template)] as const),
   );
@@ -72,6 +84,9 @@ async function openStash(config: StashConfig, dataDirectory: string, world: Worl
     options: config.options,
     dataDirectory,
     world,
+    role: roleOf(config.id, around.config.flows.values()),
+    connections: connections.of(config.id),
+    callbacks,
     render: (option, names) => {
       const render = renders.get(option);
       if (render === undefined) throw new RangeError(`option ${option} is no template`);
@@ -80,10 +95,10 @@ async function openStash(config: StashConfig, dataDirectory: string, world: Worl
   });
 }
 
-async function openStores(config: Config, dataDirectory: string, world: World): Promise<Stores> {
+async function openStores(around: StashSurroundings): Promise<Stores> {
   const stores: Stores = { stashes: new Map(), readers: new Map() };
-  for (const stash of config.stashes.values()) {
-    const open = await openStash(stash, dataDirectory, world);
+  for (const stash of around.config.stashes.values()) {
+    const open = await openStash(stash, around);
     stores.stashes.set(stash.id, open.stash);
     if (open.reader !== undefined) stores.readers.set(stash.id, open.reader);
   }
@@ -116,7 +131,9 @@ async function start(config: Config, ends: Ends): Promise<Running> {
   });
   log.logger.info({ type: 'journal', ...recovery }, 'intake opened');
   const state = await openState(config, dataDirectory, world);
-  const stores = await openStores(config, dataDirectory, world);
+  const connections = new Connections();
+  const callbacks = new Callbacks(clock);
+  const stores = await openStores({ config, dataDirectory, world, connections, callbacks });
   const flows = planFlows(config, 1);
   const shapeMsMax = config.limits.shapeMsMax;
   const shaper = createShaper(shapeSources(config), { clock, shapeMsMax });
@@ -300,9 +317,12 @@ async function doctor(flags: ConfigFlags, io: CliIo): Promise<number> {
   const dataDirectory = resolvePath(config.dataDir);
   const stashes = new Map<string, Stash | Error>();
   await world.disk.makeDirectory(dataDirectory);
+  const connections = new Connections();
+  const callbacks = new Callbacks(world.clock);
+  const around = { config, dataDirectory, world, connections, callbacks };
   for (const stash of config.stashes.values()) {
     try {
-      stashes.set(stash.id, (await openStash(stash, dataDirectory, world)).stash);
+      stashes.set(stash.id, (await openStash(stash, around)).stash);
     } catch (error) {
       stashes.set(stash.id, error instanceof Error ? error : new Error(String(error)));
     }

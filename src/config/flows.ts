@@ -1,5 +1,6 @@
 /** Flows as the write and read paths take them, made from a checked configuration. */
 import type { FlowPlan } from '../contracts/flow.ts';
+import type { StashRole } from '../contracts/spec.ts';
 import type { Config, FlowConfig, ShapeSource } from './config.ts';
 
 /** The name of a flow in maps: account and flow cannot hold `/`. */
@@ -12,6 +13,18 @@ export function planFlows(config: Config, generation: number): ReadonlyMap<strin
   const plans = new Map<string, FlowPlan>();
   for (const [name, flow] of config.flows) plans.set(name, planOf(flow, config, generation));
   return plans;
+}
+
+/** What the flows want of a stash; one that no flow names is as good as a member. */
+export function roleOf(stash: string, flows: Iterable<FlowConfig>): StashRole {
+  let reader = false;
+  let member = false;
+  for (const flow of flows) {
+    if (flow.reader === stash) reader = true;
+    if (flow.stashes.includes(stash)) member = true;
+  }
+  if (reader && member) return 'both';
+  return reader ? 'reader' : 'member';
 }
 
 /** What the shaper compiles: only the flows that have a schema, a value schema or a mapping. */

@@ -8,6 +8,7 @@
  */
 import type { FlowPlan } from './flow.ts';
 import type { Moment, ScanPage, Version } from './reader.ts';
+import type { CallbackAnswer } from './spec.ts';
 import type { FailureFilter, FailureRow, ReceiptRow, StatePage } from './state.ts';
 import type { EpochMs, Receipt, Uow } from '../kernel/words.ts';
 
@@ -93,6 +94,12 @@ export interface DeletionPort {
   /** Starts it and resolves at once; `conflict` when it was started before. Null: no such plan. */
   run(id: string): Promise<Deletion | null>;
   get(id: string): Promise<Deletion | null>;
+}
+
+/** Takes the answers of stores that could not give them at once. */
+export interface CallbackPort {
+  /** False: nobody waits for this token (any more). */
+  deliver(token: string, answer: CallbackAnswer): boolean;
 }
 
 /** A key that waits, and for what. */

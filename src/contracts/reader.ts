@@ -4,7 +4,9 @@
  * not let through. Suite: test/contracts/reader.ts.
  *
  * Promised: values byte for byte as applied; nothing expired is ever found; a delete is not found;
- * `scan` shows each key at most once, in an order that is stable while nothing is written.
+ * `scan` shows each key at most once, in an order that is stable while nothing is written. A store
+ * that is apart (src/contracts/stash.ts), or does not answer in time, makes a call reject with a
+ * Fault `unavailable`; it never answers from a server that may have lost something.
  */
 import type { EpochMs, Uow } from '../kernel/words.ts';
 

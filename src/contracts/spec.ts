@@ -50,6 +50,8 @@ export type FieldSpec = FieldDoc &
     | { readonly type: 'template'; readonly default?: string }
   );
 
+export type StashRole = 'reader' | 'member' | 'both';
+
 export interface StashSpec {
   /** The word behind `kind:`. */
   readonly kind: string;
@@ -62,6 +64,47 @@ export interface StashSpec {
    * store; null when account and flow are part of every physical name by construction.
    */
   readonly placeOf?: (options: Record<string, unknown>) => string | null;
+  /** It keeps its values in another way as reader than as a member, so it cannot be both. */
+  readonly oneRole?: boolean;
+}
+
+/** A connection as it is written down before anything that changes the store goes over it (P25). */
+export interface RecordedConnection {
+  /** The server it leads to, as `host:port`. */
+  readonly node: string;
+  /** The server process, by a name that no other process ever has (Redis: `run_id`). */
+  readonly server: string;
+  /** The server's own number of the connection. */
+  readonly connection: string;
+  /** The start that opened it. */
+  readonly epoch: number;
+}
+
+/** What one stash has written down about its connections; outlives the process. */
+export interface ConnectionBook {
+  /** Of this start: rises with each start of the program. */
+  readonly epoch: number;
+  list(): Promise<readonly RecordedConnection[]>;
+  /** On disk when it resolves. */
+  record(connection: RecordedConnection): Promise<void>;
+  /** Of those that are known to be dead. */
+  forget(connections: readonly RecordedConnection[]): Promise<void>;
+}
+
+/** How a store answers later than in its reply. */
+export interface Callbacks {
+  /** Where it sends the answer for `token`; null when nobody can reach this process. */
+  url(token: string): string | null;
+  /**
+   * Resolves with the body of the first answer for `token`, or null when `withinMs` is over. The
+   * body is what came from outside: nothing about it was checked.
+   */
+  expect(token: string, withinMs: number): Promise<CallbackAnswer | null>;
+}
+
+export interface CallbackAnswer {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
 }
 
 /** What a store adapter is opened with. */
@@ -71,6 +114,14 @@ export interface StashSetup {
   readonly options: Readonly<Record<string, unknown>>;
   readonly dataDirectory: string;
   readonly world: World;
+  /**
+   * `reader`: some flow is read from it first; `member`: some flow writes to it before its reader.
+   * A flow's reader is never undone.
+   */
+  readonly role: StashRole;
+  /** Not to be asked before `Stash.mark` is called first. */
+  readonly connections: ConnectionBook;
+  readonly callbacks: Callbacks;
   /** Renders a `template` option. */
   readonly render: (
     option: string,
@@ -86,7 +137,10 @@ export interface OpenStash {
 
 export interface StashAdapter {
   readonly spec: StashSpec;
-  /** Connects; throws a Fault with a hint when the store can never work as configured. */
+  /**
+   * Throws a Fault with a hint when the store can never work as configured. One behind a network
+   * does not wait for it here: it connects when its mark is asked for.
+   */
   open(setup: StashSetup): Promise<OpenStash>;
 }
 

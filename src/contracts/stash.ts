@@ -13,6 +13,13 @@
  * - Undoing what was never applied is `undone` as well, and binds later applies in the same way.
  * - `expiresAt` is absolute. An attempt that has already expired is stored and reads as absent.
  *
+ * A store behind a network is **apart** until its mark was asked for the first time, and again as
+ * soon as it may have lost something or an answer of it was lost with its connection: another
+ * server process answers, the connection broke, a call ran out of time. While it is apart, `apply`
+ * and `undo` send nothing and answer `failed` with `apart`, reading from it rejects, and the host is
+ * told by `watch`. The host then asks for the mark until it gets it, makes the store whole (P24),
+ * and only then sends anything else and lets anybody read.
+ *
  * Promised by the host
  * - One `apply` or `undo` call at a time per key; attempts of one key are handed over in grant
  *   order.
@@ -57,6 +64,8 @@ export type StashReply =
       readonly retryAfterMs?: number;
       /** The store itself is out of reach or rejects our credentials: its breaker opens. */
       readonly outage?: boolean;
+      /** Not sent, since the store is apart: it takes nothing until its mark was asked. */
+      readonly apart?: boolean;
     }
   /** Sent, and nothing definite came back. */
   | { readonly reply: 'unknown'; readonly detail: string };
@@ -64,7 +73,13 @@ export type StashReply =
 export type UndoReply =
   | { readonly reply: 'undone' }
   | { readonly reply: 'undo-conflict'; readonly detail: string }
-  | { readonly reply: 'failed'; readonly detail: string; readonly retryAfterMs?: number };
+  | {
+      readonly reply: 'failed';
+      readonly detail: string;
+      readonly retryAfterMs?: number;
+      /** Not sent, since the store is apart. */
+      readonly apart?: boolean;
+    };
 
 /**
  * `never` is proof: the attempt is not there now, and no earlier sending of it can arrive any
@@ -104,8 +119,9 @@ export interface Stash {
   readonly kind: string;
   readonly traits: StashTraits;
   /**
-   * Applies attempts; `mark` is stored behind them. One reply each, in order. Several attempts of
-   * one key may stand in one call, in grant order: only the newest must be readable afterwards.
+   * Applies attempts; `mark` is stored behind them, or behind those of a call at most a second
+   * later; always when there are none. One reply each, in order. Several attempts of one key may
+   * stand in one call, in grant order: only the newest must be readable afterwards.
    */
   apply(attempts: readonly Attempt[], mark: Mark): Promise<readonly StashReply[]>;
   undo(attempts: readonly Attempt[], mark: Mark): Promise<readonly UndoReply[]>;
@@ -115,10 +131,21 @@ export interface Stash {
   holds(attempts: readonly Attempt[]): Promise<readonly HoldsReply[]>;
   /** Resolves when nothing sent before the call can take effect any more. */
   fence(): Promise<void>;
-  /** The mark stored last, or null in a store that never had one. */
+  /**
+   * The mark stored last, or null in a store that never had one; of several nodes the lowest. Of a
+   * store that is apart: connects, fences whatever earlier connections sent (those of earlier starts
+   * too), reads the mark, and takes calls from then on. Rejects while the store cannot be reached.
+   */
   mark(): Promise<Mark | null>;
   /**
+   * Present in stores that can be apart: `told` is called once each time the store becomes so,
+   * with the reason in words.
+   */
+  watch?(told: (why: string) => void): void;
+  /**
    * Resolves when all that was answered `stored` or `undone` before the call survives a power cut.
+   * A store that cannot know or promise this resolves all the same, and its `probe` says so: what
+   * it may lose is kept in the intake for `journal.keep`.
    */
   flush(): Promise<void>;
   /** Looks whether the store can keep its promises; never throws for a store that is down. */

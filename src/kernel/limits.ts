@@ -35,6 +35,8 @@ export const LIMITS = {
   retryAfterMsMax: 1 * HOUR,
   breakerFailuresMax: 20,
   breakerOpenMs: 1 * SECOND,
+  /** Connections of one stash that are remembered until they are known to be dead. */
+  connectionsRecordedMax: 1000,
   patternDeleteKeysMax: 100_000,
   journalSegmentBytes: 32 * MIB,
   journalKeepMs: 1 * HOUR,

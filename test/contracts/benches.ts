@@ -9,6 +9,7 @@ import { sqliteAdapter } from '../../src/adapters/sqlite/spec.ts';
 import { sqliteState } from '../../src/adapters/sqlite/state.ts';
 import type { State } from '../../src/contracts/state.ts';
 import { Wall, worldOn, type StoreBench } from './bench.ts';
+import { setupOf } from './setup.ts';
 import type { StateBench } from './state-rows.ts';
 
 const KEEP_VERSIONS = 3;
@@ -18,13 +19,11 @@ export async function sqliteBench(): Promise<StoreBench> {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'holdfast-contract-'));
   const opened: StoreBench[] = [];
   const open = async (wall: Wall): Promise<StoreBench> => {
-    const { stash, reader } = await sqliteAdapter.open({
-      id: 'history',
-      options: { keepVersions: KEEP_VERSIONS, keepFor: 1e12 },
-      dataDirectory,
-      world: worldOn(wall),
-      render: () => '',
-    });
+    const options = { keepVersions: KEEP_VERSIONS, keepFor: 1e12 };
+    const world = worldOn(wall);
+    const { stash, reader } = await sqliteAdapter.open(
+      setupOf({ id: 'history', options, dataDirectory, world }),
+    );
     if (reader === undefined) throw new Error('a SQLite stash can be read');
     const bench: StoreBench = {
       stash,
