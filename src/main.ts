@@ -149,6 +149,7 @@ async function start(config: Config, ends: Ends): Promise<Running> {
     journal,
     state,
     ...stores,
+    connections,
     flows,
     shaper,
     journalKeepMs: config.journal.keepMs,
@@ -160,7 +161,7 @@ async function start(config: Config, ends: Ends): Promise<Running> {
   const found = { epoch, replayedRecords, open: counts, refilled: Object.fromEntries(refilled) };
   log.logger.info({ type: 'recovery', ...found }, 'recovered');
   status.started(engine);
-  http.join(joinRooms({ world, stores, state, engine, status, flows: { find } }));
+  http.join(joinRooms({ world, state, engine, status, flows: { find } }));
   return { engine, http, log, stores, state, shaper };
 }
 
@@ -202,7 +203,6 @@ function eventsOf(log: Log, clock: Clock, ends: Ends): EngineEvents {
 
 interface Rooms {
   readonly world: World;
-  readonly stores: Stores;
   readonly state: State;
   readonly engine: Engine;
   readonly status: Status;
@@ -210,8 +210,8 @@ interface Rooms {
 }
 
 /** Joins the rooms behind the door by their ports. */
-function joinRooms({ world, stores, state, engine, status, flows }: Rooms): Ports {
-  const read = new Read(stores.readers, engine.visible);
+function joinRooms({ world, state, engine, status, flows }: Rooms): Ports {
+  const read = new Read(engine.readers, engine.visible);
   const failures = new Failures(state, engine.log, engine.parking);
   const deletions = new Deletions({ world, log: engine.log, state, flows, read, write: engine });
   return { flows, write: engine, read, failures, deletions, lanes: failures, status };

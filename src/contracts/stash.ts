@@ -32,6 +32,10 @@ import type { EpochMs, Grant, Position, Uow, WriteKind } from '../kernel/words.t
 export interface Attempt {
   readonly uow: Uow;
   readonly attempt: number;
+  /**
+   * Rises with each attempt of a key. A counter below zero marks a refill: something the intake
+   * knows to be committed, which a store that overwrites takes unless a later uow has its key.
+   */
   readonly grant: Grant;
   readonly account: string;
   readonly flow: string;

@@ -30,6 +30,7 @@ function build(wrap: (stash: Stash) => Stash = (stash) => stash): Place {
       }
     },
     undone: (_driver, write, reply) => told.push([write.uow, `undo ${reply.reply}`]),
+    unsent: (_driver, write) => write.mayAbort,
     batchTold: () => {},
   };
   const connection = wrap(

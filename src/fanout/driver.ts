@@ -11,6 +11,8 @@ import { Breaker } from './breaker.ts';
 export interface DriverEvents {
   applied(driver: StashDriver, writes: readonly HeldWrite[], replies: Replies, ms: number): void;
   undone(driver: StashDriver, write: HeldWrite, reply: UndoReply): void;
+  /** Whether nothing of `write` was ever sent to this stash, and nothing forbids that it fails. */
+  unsent(driver: StashDriver, write: HeldWrite): boolean;
   /** A batch of replies has been told; the fan-out may act on all of them at once. */
   batchTold(): void;
 }
@@ -35,6 +37,8 @@ export class StashDriver {
   #fenceFirst = false;
   #failuresInRow = 0;
   #stopped = false;
+  #apart: string | null = null;
+  readonly #idle: (() => void)[] = [];
 
   constructor(stash: Stash, clock: Clock, mark: () => Mark, events: DriverEvents) {
     this.stash = stash;
@@ -71,8 +75,43 @@ export class StashDriver {
     this.#stopped = true;
   }
 
+  /** Why nothing may be sent to the store or read from it now; null: it takes part. */
+  get apart(): string | null {
+    return this.#apart;
+  }
+
+  /** The store is apart: what was not sent yet fails, the rest waits until it takes part again. */
+  part(why: string): void {
+    this.#apart = why;
+    const failing = this.#applies.filter((write) => this.#events.unsent(this, write));
+    if (failing.length === 0) return;
+    const gone = new Set(failing);
+    const left = this.#applies.filter((write) => !gone.has(write));
+    this.#applies.splice(0, this.#applies.length, ...left);
+    const detail = `not sent: ${why}`;
+    const reply: StashReply = { reply: 'failed', sent: false, apart: true, detail };
+    const replies = failing.map(() => reply);
+    this.#events.applied(this, failing, replies, 0);
+    this.#events.batchTold();
+  }
+
+  /** It is whole, and whatever was sent to it before is fenced. */
+  join(): void {
+    this.#apart = null;
+    this.#fenceFirst = false;
+    this.#failuresInRow = 0;
+    this.breaker.succeeded();
+    this.kick();
+  }
+
+  /** Resolves when no call is in flight. */
+  idle(): Promise<void> {
+    if (!this.#busy) return Promise.resolve();
+    return new Promise((done) => this.#idle.push(done));
+  }
+
   kick(): void {
-    if (this.#busy || this.#stopped || this.depth === 0) return;
+    if (this.#busy || this.#stopped || this.#apart !== null || this.depth === 0) return;
     this.#busy = true;
     const turn = this.#undos.length > 0 ? this.#undoBatch() : this.#applyBatch();
     turn.then(
@@ -84,6 +123,7 @@ export class StashDriver {
   #next(): void {
     this.#busy = false;
     this.#events.batchTold();
+    for (const done of this.#idle.splice(0)) done();
     this.kick();
   }
 

@@ -22,14 +22,19 @@ import { Space } from '../intake/space.ts';
 import { encode, type ReserveRecord, type StartRecord } from '../intake/records.ts';
 import type { Answer, WritePort, WriteRequest } from '../intake/request.ts';
 import { changesOf } from '../intake/view.ts';
-import type { HeldWrite } from '../intake/write.ts';
+import type { HeldWrite, Phase } from '../intake/write.ts';
+import type { Connections } from './connections.ts';
 import { StashDriver } from './driver.ts';
 import { FailedKeys } from './failed-keys.ts';
 import { Fanout } from './fanout.ts';
+import { apartFault, gated } from './gate.ts';
 import { Housekeeping } from './housekeeping.ts';
+import { Joining } from './joining.ts';
+import { needsJudging } from './judge.ts';
 import { Parking } from './parking.ts';
-import { recover, type Recovered } from './recover.ts';
-import { resume } from './resume.ts';
+import { prove } from './prove.ts';
+import { recover, type Found, type Recovered } from './recover.ts';
+import { enlist, isWatched, resume } from './resume.ts';
 import type { SettledEvent } from './settle.ts';
 
 export interface EngineParts {
@@ -38,6 +43,8 @@ export interface EngineParts {
   readonly state: State;
   readonly stashes: ReadonlyMap<string, Stash>;
   readonly readers: ReadonlyMap<string, Reader>;
+  /** What the stashes were opened with; it takes records once the engine runs. */
+  readonly connections: Connections;
   /** By `account/flow`. */
   readonly flows: ReadonlyMap<string, FlowPlan>;
   readonly shaper: Shaper;
@@ -57,11 +64,12 @@ export interface EngineEvents {
   readonly warned: (what: string, error?: unknown) => void;
 }
 
+/** Something of it may have been sent to a store. */
+const BEGUN: ReadonlySet<Phase> = new Set(['applying', 'committing']);
 /** A drain ends early when nothing could move for this long. */
 const STUCK_MS = 100;
 
 export class Engine implements WritePort {
-  readonly recovered: Recovered;
   readonly live: Live;
   readonly log: IntakeLog;
   readonly fanout: Fanout;
@@ -69,26 +77,28 @@ export class Engine implements WritePort {
   readonly housekeeping: Housekeeping;
   readonly clock: Clock;
   readonly warned: EngineEvents['warned'];
+  /** The stores that can be read, each behind its gate: none answers while it is apart. */
+  readonly readers: ReadonlyMap<string, Reader>;
   readonly #parts: EngineParts;
+  readonly #recovered: Recovered;
+  readonly #joining: Joining;
   readonly #intake: Intake;
   readonly #numbering: Numbering;
   readonly #failedKeys: FailedKeys;
   readonly #space: Space;
+  #found: Pick<Found, 'counts' | 'refilled'> | null = null;
+  /** Starts died while these were open: they go their own way (P16). */
+  readonly #watched: ReadonlySet<HeldWrite>;
 
-  /** Recovers, reserves numbers, and sends what has no outcome forward. Then it may serve. */
+  /**
+   * Recovers, reserves numbers, lets the stores join, and sends what has no outcome forward. Then
+   * it may serve; a store that could not be reached joins later.
+   */
   static async start(parts: EngineParts): Promise<Engine> {
     const { journal, state, stashes, world } = parts;
     const failedKeys = new FailedKeys();
-    const { clock } = world;
-    const recovered = await recover({
-      journal,
-      state,
-      stashes,
-      failedKeys,
-      clock,
-      warned: parts.events.warned,
-    });
-    for (const warning of recovered.warnings) parts.events.warned(warning);
+    const stashIds = new Set(stashes.keys());
+    const recovered = await recover({ journal, state, stashIds, failedKeys });
     const uowTo = recovered.uowFrom + LIMITS.uowBlock;
     const start: StartRecord = {
       type: 'start',
@@ -98,8 +108,10 @@ export class Engine implements WritePort {
       at: world.clock.wallMs(),
     };
     const engine = new Engine(parts, recovered, failedKeys, uowTo);
+    enlist(recovered.open, engine.live);
     const entry = { record: encode(start), changes: changesOf(start, null) };
     await engine.log.append([entry], 'settle');
+    await engine.#joinStores();
     await resume(recovered.open, engine);
     await engine.#space.look();
     engine.housekeeping.start();
@@ -118,7 +130,8 @@ export class Engine implements WritePort {
     this.#failedKeys = failedKeys;
     this.clock = clock;
     this.warned = events.warned;
-    this.recovered = recovered;
+    this.#recovered = recovered;
+    this.#watched = new Set(recovered.open.filter(isWatched).map(({ write }) => write));
     const { epoch } = recovered;
     this.live = new Live(clock, parts.inFlightWritesMax);
     const idempotency = new Idempotency(state);
@@ -133,12 +146,22 @@ export class Engine implements WritePort {
       const entry = { record: encode(record), changes: changesOf(record, null) };
       await log.append([entry], 'settle');
     });
-    const { readers } = parts;
+    const readers = new Map<string, Reader>();
+    this.readers = readers;
     const { settled } = events;
     this.fanout = new Fanout({ clock, log, live, failedKeys, readers, epoch, settled });
     const { fanout } = this;
+    const mark = () => fanout.mark();
+    const warned = (what: string) => events.warned(what);
+    const open = (driver: StashDriver) => this.#openIn(driver);
+    this.#joining = new Joining({ clock, log, epoch, mark, open, warned });
+    parts.connections.join({ log, state, epoch });
     const drivers = [...parts.stashes.values()].map((stash) => {
-      return new StashDriver(stash, clock, () => fanout.mark(), fanout);
+      const driver = new StashDriver(stash, clock, mark, fanout);
+      stash.watch?.((why) => this.#joining.lost(driver, why));
+      const reader = parts.readers.get(stash.id);
+      if (reader !== undefined) readers.set(stash.id, gated(stash.id, reader, driver));
+      return driver;
     });
     this.parking = new Parking({ clock, random, log, live, state, fanout, failedKeys, flows });
     fanout.join(drivers, this.parking);
@@ -148,7 +171,7 @@ export class Engine implements WritePort {
       live,
       state,
       drivers,
-      mark: () => fanout.mark(),
+      mark,
       keepMs: parts.journalKeepMs,
       told: (turn, error) => events.warned(`housekeeping: ${turn}`, error),
     });
@@ -163,6 +186,58 @@ export class Engine implements WritePort {
     const space = this.#space;
     const rooms = { clock, log, live, state, numbering, space, shaper, idempotency, flows };
     this.#intake = new Intake({ ...rooms, ports });
+  }
+
+  /** What this start found. */
+  get recovered(): Found {
+    if (this.#found === null) throw new RangeError('the stores were not asked yet');
+    return { ...this.#recovered, ...this.#found };
+  }
+
+  /** Every store is asked at once; one that is away does not keep the others waiting. */
+  async #joinStores(): Promise<void> {
+    const joining = this.#joining;
+    const drivers = this.fanout.drivers();
+    const reached = await Promise.all(drivers.map((driver) => joining.reach(driver)));
+    const there = new Map<string, Stash>();
+    for (const [at, { stash }] of drivers.entries()) {
+      if (reached[at] !== null) there.set(stash.id, stash);
+    }
+    const counts = await prove(this.#recovered.open, there);
+    const refilled = new Map<string, number>();
+    const whole = await Promise.all(
+      drivers.map(async (driver, at) => {
+        const found = reached[at] ?? null;
+        const sent = found === null ? null : await joining.makeWhole(driver, found.mark);
+        if (sent !== null && sent > 0) refilled.set(driver.stash.id, sent);
+        return sent !== null;
+      }),
+    );
+    for (const [at, driver] of drivers.entries()) {
+      if (whole[at] === true) continue;
+      this.warned(`stash "${driver.stash.id}" cannot take part yet: ${driver.apart}`);
+      joining.keepOn(driver);
+    }
+    this.#found = { counts, refilled };
+  }
+
+  /**
+   * Writes without outcome that a store must have again when it lost something: what it answered
+   * well, and what can only go forward in it as the reader, so may have been seen there.
+   */
+  #openIn({ stash: { id } }: StashDriver): HeldWrite[] {
+    const inOrder = [...this.live.all()].sort((a, b) => a.order - b.order);
+    const begun = inOrder.filter((write) => BEGUN.has(write.phase));
+    const asked = this.#found === null ? this.fanout.lanes.firstGranted(inOrder) : begun;
+    return asked.filter((write) => {
+      if (this.#watched.has(write) || write.abort !== null || write.overtaken) return false;
+      if (write.phase === 'parked') return false;
+      if (write.plan.reader !== id) {
+        const at = write.plan.stashes.indexOf(id);
+        return at !== -1 && write.lines[at]?.reply === 'stored';
+      }
+      return write.readerSent && (write.verdict !== null || !needsJudging(write));
+    });
   }
 
   /** What a non-reader store may show of a key: only what is settled as committed. */
@@ -226,6 +301,7 @@ export class Engine implements WritePort {
       else if (clock.monotonicMs() - movedAt > STUCK_MS) break;
       await new Promise<void>((done) => clock.after(5, done));
     }
+    this.#joining.stop();
     for (const driver of this.fanout.drivers()) driver.stop();
     await this.housekeeping.stop();
     const unsettled = this.#moving();
@@ -263,7 +339,8 @@ export class Engine implements WritePort {
   /** An open breaker refuses before the hold (P15). */
   #unfit(flow: FlowPlan): Fault | null {
     for (const id of [flow.reader, ...flow.stashes]) {
-      const { breaker } = this.fanout.driver(id);
+      const { breaker, apart } = this.fanout.driver(id);
+      if (apart !== null) return apartFault(id, apart);
       if (!breaker.open) continue;
       return new Fault('unavailable', `Stash "${id}" has been failing; it is given a pause.`, {
         retryAfterMs: breaker.openForMs,

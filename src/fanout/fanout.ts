@@ -9,7 +9,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import { planted } from '../kernel/plants.ts';
 import type { ReportLine } from '../kernel/words.ts';
 import type { Clock } from '../kernel/world.ts';
-import { BREAKER_OPEN } from '../intake/answers.ts';
+import { APART, BREAKER_OPEN } from '../intake/answers.ts';
 import { NO_CHANGES, type IntakeLog } from '../intake/log.ts';
 import type { Live } from '../intake/live.ts';
 import { encode } from '../intake/records.ts';
@@ -187,14 +187,25 @@ export class Fanout implements DriverEvents {
 
   #send(write: HeldWrite, at: number, stash: string): void {
     const driver = this.driver(stash);
-    if (driver.breaker.open && write.mayAbort) {
-      const detail = 'not sent: the store has been failing (breaker open)';
-      write.lines[at] = { stash, reply: 'failed', status: BREAKER_OPEN, detail };
-      write.retryAfterMs = Math.max(write.retryAfterMs, driver.breaker.openForMs);
-      return;
-    }
+    if (write.mayAbort && this.#turnedAway(write, at, driver)) return;
     write.awaited |= 1 << at;
     driver.apply(write);
+  }
+
+  /** A store that is failing or apart is sent nothing new. */
+  #turnedAway(write: HeldWrite, at: number, { stash, breaker, apart }: StashDriver): boolean {
+    if (!breaker.open && apart === null) return false;
+    const why = apart ?? 'the store has been failing (breaker open)';
+    const line = { stash: stash.id, reply: 'failed', detail: `not sent: ${why}` } as const;
+    write.lines[at] = { ...line, status: apart === null ? BREAKER_OPEN : APART };
+    write.retryAfterMs = Math.max(write.retryAfterMs, breaker.openForMs);
+    return true;
+  }
+
+  unsent(driver: StashDriver, write: HeldWrite): boolean {
+    if (!write.mayAbort) return false;
+    const at = write.plan.stashes.indexOf(driver.stash.id);
+    return at === -1 ? !write.readerSent : (write.mayHold & (1 << at)) === 0;
   }
 
   /** Decided to commit; in a run, only the newest goes out, once all of the run are decided. */
@@ -231,14 +242,7 @@ export class Fanout implements DriverEvents {
   #sendReader(write: HeldWrite): void {
     const { reader, stashes } = write.plan;
     const driver = this.driver(reader);
-    if (driver.breaker.open && write.mayAbort) {
-      const detail = 'not sent: the store has been failing (breaker open)';
-      write.lines[stashes.length] = {
-        stash: reader,
-        reply: 'failed',
-        status: BREAKER_OPEN,
-        detail,
-      };
+    if (write.mayAbort && !write.readerSent && this.#turnedAway(write, stashes.length, driver)) {
       return this.#decide(write);
     }
     write.awaited |= 1 << stashes.length;
@@ -278,6 +282,7 @@ export class Fanout implements DriverEvents {
     const line: ReportLine = { stash, reply: reply.reply, ms };
     if ('detail' in reply) line.detail = reply.detail;
     if ('status' in reply && reply.status !== undefined) line.status = reply.status;
+    if (reply.reply === 'failed' && reply.apart === true) line.status = APART;
     if (reply.reply === 'failed' && reply.retryAfterMs !== undefined) {
       const asked = Math.min(reply.retryAfterMs, LIMITS.retryAfterMsMax);
       write.retryAfterMs = Math.max(write.retryAfterMs, asked);

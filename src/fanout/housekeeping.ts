@@ -5,6 +5,7 @@
  */
 import type { Mark } from '../contracts/stash.ts';
 import type { State } from '../contracts/state.ts';
+import { Fault } from '../kernel/errors.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Position } from '../kernel/words.ts';
 import type { Clock, Timer } from '../kernel/world.ts';
@@ -112,7 +113,8 @@ export class Housekeeping {
   }
 
   /** A store whose mark stayed behind would later be refilled with records that are gone. */
-  async #flushStash({ stash }: StashDriver): Promise<void> {
+  async #flushStash({ stash, apart }: StashDriver): Promise<void> {
+    if (apart !== null) throw new Fault('unavailable', `stash "${stash.id}" is apart: ${apart}`);
     await stash.apply([], this.#parts.mark());
     await stash.flush();
   }
@@ -120,7 +122,7 @@ export class Housekeeping {
   async #prune(): Promise<void> {
     const { live, drivers } = this.#parts;
     const below = live.oldestUow();
-    for (const driver of drivers) await driver.stash.prune(below);
+    for (const { stash, apart } of drivers) if (apart === null) await stash.prune(below);
   }
 
   async #sweep(): Promise<void> {

@@ -106,6 +106,26 @@ export class Lanes {
     return this.#lanes.size;
   }
 
+  /**
+   * Of `writes`, in the order of their lanes: those that would be granted at once if they were all
+   * there are. Nothing behind them can ever have been sent to a store.
+   */
+  firstGranted(writes: readonly HeldWrite[]): HeldWrite[] {
+    const running = new Map<string, boolean>();
+    return writes.filter((write) => {
+      const { account, flow, keys } = write;
+      const together = keys.length === 1 && this.#runsTogether(write);
+      let granted = true;
+      for (const key of keys) {
+        const name = laneKey(account, flow, key);
+        const before = running.get(name);
+        if (before === false || (before === true && !together)) granted = false;
+        running.set(name, together && before !== false);
+      }
+      return granted;
+    });
+  }
+
   #advance(lane: Lane): void {
     const { queue } = lane;
     let run: Run | null = null;

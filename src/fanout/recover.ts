@@ -1,40 +1,22 @@
 /**
- * Recovery: what a start does before it serves. Checks that journal, State and stashes belong
- * together, replays the intake, refills stores that lost what they had acknowledged, and sends
- * every write without an outcome forward again (P14).
+ * Recovery: what a start reads before it serves. Checks that journal and State belong together,
+ * replays the intake, and says which writes have no outcome. The stores take part afterwards
+ * (src/fanout/joining.ts); then every such write is sent forward again (P14).
  */
 import { JournalDamaged, type Journal } from '../contracts/journal.ts';
-import type { HoldsReply, Mark, Stash } from '../contracts/stash.ts';
 import type { State } from '../contracts/state.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Position, Uow } from '../kernel/words.ts';
-import type { Clock } from '../kernel/world.ts';
 import { LOW_WATER_DOCUMENT } from '../intake/log.ts';
-import type { HeldWrite } from '../intake/write.ts';
 import type { FailedKeys } from './failed-keys.ts';
-import { refill, type Marks } from './refill.ts';
+import type { OpenCounts } from './prove.ts';
 import { replay, type OpenWrite, type Replayed } from './replay.ts';
 
 export interface RecoverParts {
   readonly journal: Journal;
   readonly state: State;
-  readonly stashes: ReadonlyMap<string, Stash>;
+  readonly stashIds: ReadonlySet<string>;
   readonly failedKeys: FailedKeys;
-  readonly clock: Clock;
-  readonly warned: (what: string) => void;
-}
-
-/** How far the writes without an outcome had come when the process ended. */
-export interface OpenCounts {
-  /** In no store yet. */
-  held: number;
-  /** In some store, not in the reader. */
-  fanningOut: number;
-  /** In the reader, the outcome not written. */
-  committing: number;
-  /** Aborted, the undo not finished. */
-  undoing: number;
-  parked: number;
 }
 
 export interface Recovered {
@@ -43,46 +25,34 @@ export interface Recovered {
   readonly uowFrom: Uow;
   /** Writes to send forward, in the order of their lanes. */
   readonly open: readonly OpenWrite[];
-  readonly counts: OpenCounts;
   readonly replayedRecords: number;
-  /** By stash: attempts applied again or undone because it had lost them. */
-  readonly refilled: ReadonlyMap<string, number>;
-  /** What could not be made whole, in words. */
-  readonly warnings: readonly string[];
 }
 
-/** Throws JournalDamaged when journal, State or a stash do not belong together (P4). */
+/** What a start found, once the stores were asked as well. */
+export interface Found extends Recovered {
+  readonly counts: OpenCounts;
+  /** By stash: attempts applied again or undone because it had lost them. */
+  readonly refilled: ReadonlyMap<string, number>;
+}
+
+/** Throws JournalDamaged when journal, State or the configured stashes do not belong together. */
 export async function recover(parts: RecoverParts): Promise<Recovered> {
   const { journal, state, failedKeys } = parts;
-  const warnings: string[] = [];
-  const marks = await survey(parts, warnings);
+  const from = await survey(parts);
   await loadFailures(state, failedKeys);
-  const replayed = await replay({
-    journal,
-    state,
-    failedKeys,
-    from: marks.from,
-    fatesFrom: marks.lowest,
-  });
-  mustNameStashes(replayed, parts.stashes);
-  const epoch = replayed.lastEpoch + 1;
-  const refilled = await refill({ ...parts, marks, fates: replayed.fates, epoch });
+  const replayed = await replay({ journal, state, failedKeys, from });
+  mustNameStashes(replayed, parts.stashIds);
   const open = [...replayed.open.values()].sort((a, b) => a.write.order - b.write.order);
-  const counts = await prove(open, parts.stashes);
   return {
-    epoch,
+    epoch: replayed.lastEpoch + 1,
     uowFrom: replayed.uowTo,
     open,
-    counts,
     replayedRecords: replayed.records,
-    refilled,
-    warnings,
   };
 }
 
-/** From where to read: nothing below is needed by State or by any stash. */
-async function survey(parts: RecoverParts, warnings: string[]): Promise<Marks> {
-  const { journal, state, stashes } = parts;
+/** From where to read: State needs nothing below. */
+async function survey({ journal, state }: RecoverParts): Promise<Position> {
   const appliedTo = await state.appliedTo();
   mustBelong('State', await state.journalId(), appliedTo, journal);
   if (appliedTo < journal.first) {
@@ -94,28 +64,16 @@ async function survey(parts: RecoverParts, warnings: string[]): Promise<Marks> {
   }
   const row = await state.document(LOW_WATER_DOCUMENT.kind, LOW_WATER_DOCUMENT.id);
   const kept = (row?.body as { position: Position } | undefined)?.position ?? journal.first;
-  const byStash = new Map<string, Position>();
-  let lowest = journal.next;
-  let readFrom = Math.min(kept, appliedTo);
-  for (const [id, stash] of stashes) {
-    const mark: Mark | null = await stash.mark();
-    mustBelong(`stash "${id}"`, mark?.journalId ?? null, mark?.position ?? 0, journal);
-    const position = mark?.position ?? 0;
-    const from = mark?.from ?? 0;
-    if (position < journal.next && from < journal.first) {
-      warnings.push(
-        `stash "${id}" is older than the intake reaches: what was settled before record ` +
-          `${journal.first} cannot be refilled`,
-      );
-    }
-    byStash.set(id, position);
-    lowest = Math.min(lowest, position);
-    if (position < journal.next) readFrom = Math.min(readFrom, from);
-  }
-  return { byStash, lowest, from: Math.max(journal.first, readFrom) };
+  return Math.max(journal.first, Math.min(kept, appliedTo));
 }
 
-function mustBelong(who: string, id: string | null, position: Position, journal: Journal): void {
+/** Throws JournalDamaged when what `who` holds is of another journal, or ahead of this one (P4). */
+export function mustBelong(
+  who: string,
+  id: string | null,
+  position: Position,
+  journal: Journal,
+): void {
   if (id !== null && id !== journal.id) {
     throw new JournalDamaged(
       who,
@@ -142,7 +100,7 @@ async function loadFailures(state: State, failedKeys: FailedKeys): Promise<void>
 }
 
 /** A stash that unsettled work names must not be dropped from the configuration (P17). */
-function mustNameStashes(replayed: Replayed, stashes: ReadonlyMap<string, Stash>): void {
+function mustNameStashes(replayed: Replayed, stashes: ReadonlySet<string>): void {
   const missing = new Map<string, Uow[]>();
   for (const { write } of replayed.open.values()) {
     for (const id of [...write.plan.stashes, write.plan.reader]) {
@@ -157,58 +115,4 @@ function mustNameStashes(replayed: Replayed, stashes: ReadonlyMap<string, Stash>
     `stash "${gone}" is gone, and unsettled writes name it: ${uows.slice(0, 10).join(', ')}`,
     'Put the stash back, let these writes settle (or discard them), then remove it.',
   );
-}
-
-/**
- * Finds out how far each open write had come, and which may still be aborted: those of which a
- * stash proves, behind its fence, that it never held them, so that the reader never showed them
- * either.
- */
-async function prove(
-  open: readonly OpenWrite[],
-  stashes: ReadonlyMap<string, Stash>,
-): Promise<OpenCounts> {
-  const counts: OpenCounts = { held: 0, fanningOut: 0, committing: 0, undoing: 0, parked: 0 };
-  const proofs = await askAll(open, stashes);
-  for (const { write } of open) {
-    const { stashes: before, reader } = write.plan;
-    // Whatever a stash says now, what the dead process sent to it may still arrive.
-    if (write.phase !== 'parked') write.mayHold = 2 ** before.length - 1;
-    if (write.phase === 'parked') {
-      counts.parked += 1;
-    } else if (write.abort !== null) {
-      counts.undoing += 1;
-    } else {
-      const answers = [...before, reader].map((id) => proofs.get(id)?.get(write) ?? 'cannot-tell');
-      write.mayAbort = answers.includes('never');
-      write.readerSent = !write.mayAbort;
-      if (answers.at(-1) === 'live') counts.committing += 1;
-      else if (answers.includes('live')) counts.fanningOut += 1;
-      else counts.held += 1;
-    }
-  }
-  return counts;
-}
-
-async function askAll(
-  open: readonly OpenWrite[],
-  stashes: ReadonlyMap<string, Stash>,
-): Promise<Map<string, Map<HeldWrite, HoldsReply>>> {
-  const proofs = new Map<string, Map<HeldWrite, HoldsReply>>();
-  for (const [id, stash] of stashes) {
-    const writes = open
-      .map((each) => each.write)
-      .filter((write) => write.plan.reader === id || write.plan.stashes.includes(id));
-    const answers = new Map<HeldWrite, HoldsReply>();
-    proofs.set(id, answers);
-    if (writes.length === 0) continue;
-    try {
-      await stash.fence();
-      const replies = await stash.holds(writes);
-      for (const [at, write] of writes.entries()) answers.set(write, replies[at] ?? 'cannot-tell');
-    } catch {
-      // A store that is down proves nothing: its writes go forward.
-    }
-  }
-  return proofs;
 }

@@ -1,75 +1,77 @@
 /**
  * Refill: makes a store whole that lost what it had acknowledged (P24, G15). Everything the intake
  * holds above the store's own mark is applied again, and what was aborted is undone again, before
- * anything is served. A store that overwrites is sent only the newest write of each key, so that it
- * never shows an older one on the way.
+ * anything else is sent to it or read from it. A store that overwrites is sent only the newest
+ * write of each key, so that it never shows an older one on the way.
  */
 import type { Journal } from '../contracts/journal.ts';
 import type { Attempt, Mark, Stash } from '../contracts/stash.ts';
 import { Fault } from '../kernel/errors.ts';
-import { laneKey, type Position, type Uow } from '../kernel/words.ts';
+import { laneKey, type Position } from '../kernel/words.ts';
 import type { Clock } from '../kernel/world.ts';
-import { decode } from '../intake/records.ts';
+import { commitOf, decode, type IntakeRecord } from '../intake/records.ts';
 import type { HeldWrite } from '../intake/write.ts';
 import { settlePauseMs } from './driver.ts';
-import { fateName, type Fate } from './replay.ts';
-
-export interface Marks {
-  /** By stash: what was settled below is in it. */
-  readonly byStash: ReadonlyMap<string, Position>;
-  /** The lowest of those. */
-  readonly lowest: Position;
-  /** From where the intake must be read to find the writes settled above it. */
-  readonly from: Position;
-}
 
 export interface RefillParts {
   readonly journal: Journal;
-  readonly stashes: ReadonlyMap<string, Stash>;
-  readonly clock: Clock;
-  readonly marks: Marks;
-  /** By `uow.attempt`; what is not there is open, and goes forward by itself. */
-  readonly fates: ReadonlyMap<string, Fate>;
+  readonly stash: Stash;
+  /** What was settled below `position` is in it; what is settled above was held above `from`. */
+  readonly mark: Pick<Mark, 'position' | 'from'>;
+  /** The mark to leave behind: what the store has once it is whole. */
+  readonly whole: Mark;
+  /**
+   * Open writes that this store had answered well, or that can only go forward in it, in the
+   * order of their lanes: they come after all that is settled, and who saw them sees them again.
+   */
+  readonly open: readonly HeldWrite[];
   readonly epoch: number;
-  /** Told when a store keeps the start waiting. */
+  readonly clock: Clock;
+  /** Told when a store keeps the others waiting. */
   readonly warned: (what: string) => void;
 }
+
+/** The store is apart again: its mark must be asked anew. */
+export class ApartAgain extends Error {
+  constructor() {
+    super('the store was lost again while it was refilled');
+  }
+}
+
+/** How an attempt ended. */
+type Fate = 'commit' | 'abort';
 
 /** Tries for one lot before a store is called unable; an outage is waited out. */
 const REFUSALS_MAX = 5;
 /** Tries after which the waiting is told: about two seconds. */
 const TRIES_QUIET = 7;
+/** Refills are granted from here upwards, and never reach zero. */
+const FIRST_COUNTER = -1_000_000_000_000;
+/** Attempts of one call: as many as a fan-out would send. */
+const LOT_MAX = 1000;
 
-/** Returns, by stash, how many attempts were sent. Throws a Fault when a store refuses them. */
-export async function refill(parts: RefillParts): Promise<Map<string, number>> {
-  const { journal, stashes, marks } = parts;
-  const sent = new Map<string, number>();
-  const lagging = [...stashes.values()].filter((stash) => {
-    return (marks.byStash.get(stash.id) ?? journal.next) < journal.next;
-  });
-  if (lagging.length === 0) return sent;
-  const newest = await newestOf(parts, lagging);
-  let counter = 0;
-  for await (const batch of eachSettled(parts)) {
-    for (const stash of lagging) {
-      const lot = new Lot();
+/**
+ * Returns how many attempts were sent. Throws a Fault when the store refuses them, ApartAgain when
+ * it was lost on the way.
+ */
+export async function refill(parts: RefillParts): Promise<number> {
+  const { journal, stash, mark } = parts;
+  const fates = mark.position < journal.durable ? await fatesOf(parts) : new Map<string, Fate>();
+  const newest = stash.traits.insertOnly ? null : await newestOf(parts, fates);
+  const sending = new Sending(parts, newest);
+  if (fates.size > 0) {
+    for await (const batch of eachSettled(parts, fates)) {
       for (const { write, fate } of batch) {
-        const lost = fate.position >= (marks.byStash.get(stash.id) ?? 0);
-        if (!lost || !namesIt(write, stash.id)) continue;
-        counter -= 1;
-        // Below every grant of the running start, so that no fence of it is touched.
-        write.grant = { epoch: parts.epoch, counter };
-        lot.take(write, fate, stash, newest);
+        sending.take(write, fate);
+        if (sending.size >= LOT_MAX) await sending.send();
       }
-      sent.set(stash.id, (sent.get(stash.id) ?? 0) + lot.size);
-      await lot.send(stash, parts, {
-        journalId: journal.id,
-        position: marks.lowest,
-        from: marks.from,
-      });
+      await sending.send();
     }
   }
-  return sent;
+  for (const write of parts.open) sending.take(write, 'commit');
+  await sending.send();
+  if (sending.sent > 0) await stash.apply([], parts.whole);
+  return sending.sent;
 }
 
 interface Settled {
@@ -77,123 +79,199 @@ interface Settled {
   readonly fate: Fate;
 }
 
-/** Batch by batch, the attempts that were settled at or above the lowest mark. */
-async function* eachSettled(parts: RefillParts): AsyncGenerator<Settled[]> {
-  const { journal, marks, fates } = parts;
-  for await (const batch of journal.read(marks.from)) {
+function nameOf(uow: number, attempt: number): string {
+  return `${uow}.${attempt}`;
+}
+
+async function* records(
+  journal: Journal,
+  from: Position,
+): AsyncGenerator<readonly [Position, IntakeRecord]> {
+  for await (const batch of journal.read(Math.max(from, journal.first))) {
+    for (const [at, bytes] of batch.records.entries()) {
+      yield [batch.first + at, decode(bytes, batch.first + at)];
+    }
+  }
+}
+
+/** The attempts that were settled at or above the mark, by `uow.attempt`. */
+async function fatesOf({ journal, mark }: RefillParts): Promise<Map<string, Fate>> {
+  const fates = new Map<string, Fate>();
+  for await (const [position, record] of records(journal, mark.from)) {
+    if (position < mark.position) continue;
+    if (record.type === 'commits') {
+      for (const uow of record.uows) {
+        const one = commitOf(record, uow);
+        fates.set(nameOf(one.u, one.a), 'commit');
+      }
+    } else if (record.type === 'outcome') {
+      fates.set(nameOf(record.u, record.a), record.out === 'committed' ? 'commit' : 'abort');
+    } else if (record.type === 'parked') {
+      fates.set(nameOf(record.u, record.a), 'abort');
+    }
+  }
+  return fates;
+}
+
+/** Batch by batch, the settled attempts that the store has a part in. */
+async function* eachSettled(
+  { journal, mark, stash }: RefillParts,
+  fates: ReadonlyMap<string, Fate>,
+): AsyncGenerator<Settled[]> {
+  for await (const batch of journal.read(Math.max(mark.from, journal.first))) {
     const found: Settled[] = [];
     for (const [at, bytes] of batch.records.entries()) {
       const record = decode(bytes, batch.first + at);
-      if (record.type !== 'hold' && record.type !== 'attempt' && record.type !== 'carried')
+      if (record.type !== 'hold' && record.type !== 'attempt' && record.type !== 'carried') {
         continue;
-      const fate = fates.get(fateName(record.write.uow, record.write.attempt));
-      if (fate !== undefined) found.push({ write: record.write, fate });
+      }
+      const { write } = record;
+      const fate = fates.get(nameOf(write.uow, write.attempt));
+      if (fate !== undefined && namesIt(write, stash.id)) found.push({ write, fate });
     }
     if (found.length > 0) yield found;
   }
 }
 
-function namesIt(write: HeldWrite, stash: string): boolean {
-  return write.plan.reader === stash || write.plan.stashes.includes(stash);
+function namesIt({ plan }: HeldWrite, stash: string): boolean {
+  return plan.reader === stash || plan.stashes.includes(stash);
 }
 
-/**
- * By lane, the newest committed write: only where a store overwrites. Commits of a key rise in
- * uow.
- */
+/** By lane, the newest write that goes out, as `uow.attempt`. */
 async function newestOf(
   parts: RefillParts,
-  lagging: readonly Stash[],
-): Promise<ReadonlyMap<string, Uow>> {
-  const newest = new Map<string, Uow>();
-  if (lagging.every((stash) => stash.traits.insertOnly)) return newest;
-  for await (const batch of eachSettled(parts)) {
-    for (const { write, fate } of batch) {
-      if (fate.end !== 'commit') continue;
-      for (const key of write.keys) {
-        const lane = laneKey(write.account, write.flow, key);
-        newest.set(lane, Math.max(newest.get(lane) ?? 0, write.uow));
-      }
+  fates: ReadonlyMap<string, Fate>,
+): Promise<ReadonlyMap<string, string>> {
+  const newest = new Newest();
+  if (fates.size > 0) {
+    for await (const batch of eachSettled(parts, fates)) {
+      for (const { write, fate } of batch) if (fate === 'commit') newest.take(write);
     }
   }
-  return newest;
+  // Open writes of a key come after all that is settled.
+  for (const write of parts.open) newest.take(write, true);
+  return newest.names;
 }
 
-type Sending = Pick<RefillParts, 'clock' | 'warned'>;
+class Newest {
+  readonly names = new Map<string, string>();
+  readonly #uows = new Map<string, number>();
 
-class Lot {
+  /** Commits of a key rise in uow, whatever the order in which the intake holds them. */
+  take(write: HeldWrite, surely = false): void {
+    for (const lane of lanesOf(write)) {
+      if (!surely && (this.#uows.get(lane) ?? 0) > write.uow) continue;
+      this.#uows.set(lane, write.uow);
+      this.names.set(lane, nameOf(write.uow, write.attempt));
+    }
+  }
+}
+
+function lanesOf({ account, flow, keys }: HeldWrite): string[] {
+  return keys.map((key) => laneKey(account, flow, key));
+}
+
+class Sending {
+  sent = 0;
+  readonly #parts: RefillParts;
+  /** Null: the store keeps versions, so everything goes out. */
+  readonly #newest: ReadonlyMap<string, string> | null;
   #apply: Attempt[] = [];
-  readonly #undo: Attempt[] = [];
+  #undo: Attempt[] = [];
+  #counter = FIRST_COUNTER;
+
+  constructor(parts: RefillParts, newest: ReadonlyMap<string, string> | null) {
+    this.#parts = parts;
+    this.#newest = newest;
+  }
 
   get size(): number {
     return this.#apply.length + this.#undo.length;
   }
 
-  take(write: HeldWrite, fate: Fate, stash: Stash, newest: ReadonlyMap<string, Uow>): void {
-    if (fate.end === 'abort') {
-      if (write.plan.reader !== stash.id) this.#undo.push(write);
-    } else if (stash.traits.insertOnly) {
-      this.#apply.push(write);
-    } else {
-      const { account, flow, uow } = write;
-      const keys = write.keys.filter((key) => newest.get(laneKey(account, flow, key)) === uow);
-      if (keys.length > 0) this.#apply.push(partOf(write, keys));
+  take(write: HeldWrite, fate: Fate): void {
+    const { stash } = this.#parts;
+    if (fate === 'abort') {
+      if (write.plan.reader !== stash.id) this.#undo.push(this.#attempt(write, write.keys));
+      return;
     }
+    const newest = this.#newest;
+    const name = nameOf(write.uow, write.attempt);
+    const keys =
+      newest === null
+        ? write.keys
+        : write.keys.filter((key) => newest.get(laneKey(write.account, write.flow, key)) === name);
+    if (keys.length > 0) this.#apply.push(this.#attempt(write, keys));
+  }
+
+  /** On some of its keys, granted below every write of this start: no fence of those is touched. */
+  #attempt(write: HeldWrite, keys: readonly string[]): Attempt {
+    const { uow, attempt, account, flow, kind, value, digest, expiresAt, heldAt } = write;
+    const grant = { epoch: this.#parts.epoch, counter: this.#counter };
+    this.#counter += 1;
+    return { uow, attempt, grant, account, flow, kind, keys, value, digest, expiresAt, heldAt };
   }
 
   /** Sends until everything is in; waits out an outage for as long as it lasts. */
-  async send(stash: Stash, { clock, warned }: Sending, mark: Mark): Promise<void> {
+  async send(): Promise<void> {
+    const { stash, clock, warned } = this.#parts;
+    this.sent += this.size;
     let refusals = 0;
     for (let tries = 1; this.#apply.length > 0; tries += 1) {
       const before = this.#apply.length;
-      const refusal = await this.#applyOnce(stash, mark);
+      const refusal = await this.#applyOnce();
       if (this.#apply.length === 0) break;
       refusals = refusal === null || this.#apply.length < before ? 0 : refusals + 1;
       if (refusal !== null && refusals >= REFUSALS_MAX) {
         throw new Fault('unavailable', `Stash "${stash.id}" cannot be refilled: ${refusal}.`);
       }
       if (tries === TRIES_QUIET) {
-        warned(`stash "${stash.id}" must be refilled before the start, and does not take it`);
+        warned(`stash "${stash.id}" must be refilled before it serves, and does not take it`);
       }
       await pause(clock, tries);
     }
-    for (let tries = 1; !(await this.#undoOnce(stash, mark)); tries += 1) await pause(clock, tries);
+    for (let tries = 1; !(await this.#undoOnce()); tries += 1) await pause(clock, tries);
+    this.#undo = [];
+  }
+
+  /** The mark stays where it was until all is in: if it is lost again, that must be found again. */
+  get #behind(): Mark {
+    const { journal, mark } = this.#parts;
+    return { journalId: journal.id, position: mark.position, from: mark.from };
   }
 
   /** Leaves in the lot what was not taken; the last refusal, if there was one. */
-  async #applyOnce(stash: Stash, mark: Mark): Promise<string | null> {
-    try {
-      const replies = await stash.apply(this.#apply, mark);
-      let refusal: string | null = null;
-      let unknown = false;
-      this.#apply = this.#apply.filter((_, at) => {
-        const reply = replies[at];
-        if (reply?.reply === 'refused') refusal = reply.detail;
-        if (reply?.reply === 'unknown') unknown = true;
-        return reply?.reply !== 'stored' && reply?.reply !== 'declined';
-      });
-      if (unknown) await stash.fence();
-      return refusal;
-    } catch {
-      return null;
-    }
+  async #applyOnce(): Promise<string | null> {
+    const { stash } = this.#parts;
+    const replies = await settled(stash.apply(this.#apply, this.#behind));
+    if (replies === null) return null;
+    let refusal: string | null = null;
+    let unknown = false;
+    this.#apply = this.#apply.filter((_, at) => {
+      const reply = replies[at];
+      if (reply?.reply === 'failed' && reply.apart === true) throw new ApartAgain();
+      if (reply?.reply === 'refused') refusal = reply.detail;
+      if (reply?.reply === 'unknown') unknown = true;
+      return reply?.reply !== 'stored' && reply?.reply !== 'declined';
+    });
+    if (unknown) await settled(stash.fence());
+    return refusal;
   }
 
-  async #undoOnce(stash: Stash, mark: Mark): Promise<boolean> {
+  async #undoOnce(): Promise<boolean> {
     if (this.#undo.length === 0) return true;
-    try {
-      const replies = await stash.undo(this.#undo, mark);
-      return replies.every((reply) => reply.reply !== 'failed');
-    } catch {
-      return false;
+    const replies = await settled(this.#parts.stash.undo(this.#undo, this.#behind));
+    if (replies === null) return false;
+    for (const reply of replies) {
+      if (reply.reply === 'failed' && reply.apart === true) throw new ApartAgain();
     }
+    return replies.every((reply) => reply.reply !== 'failed');
   }
 }
 
-/** The write on some of its keys only. */
-function partOf(write: HeldWrite, keys: readonly string[]): Attempt {
-  const { uow, attempt, grant, account, flow, kind, value, digest, expiresAt, heldAt } = write;
-  return { uow, attempt, grant, account, flow, kind, keys, value, digest, expiresAt, heldAt };
+/** Null when it rejects: nothing can be said, so it is tried again. */
+function settled<T>(promise: Promise<T>): Promise<T | null> {
+  return promise.catch(() => null);
 }
 
 function pause(clock: Clock, tries: number): Promise<void> {

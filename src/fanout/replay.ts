@@ -1,7 +1,6 @@
 /**
- * Replay: reads the intake at a start. Says which writes have no outcome, brings State up to date,
- * and remembers the fate of every attempt that a store may have lost. Reads only; src/fanout/
- * recover.ts acts on it.
+ * Replay: reads the intake at a start. Says which writes have no outcome, and brings State up to
+ * date. Reads only; src/fanout/recover.ts acts on it.
  */
 import type { Journal } from '../contracts/journal.ts';
 import type { State, StateChange } from '../contracts/state.ts';
@@ -21,16 +20,8 @@ export interface OpenWrite {
   fatalTries: number;
 }
 
-/** How an attempt ended, and at which record that was settled. */
-export interface Fate {
-  readonly end: 'commit' | 'abort';
-  readonly position: Position;
-}
-
 export interface Replayed {
   readonly open: Map<Uow, OpenWrite>;
-  /** By `uow.attempt`, for what was settled at or above `fatesFrom`. */
-  readonly fates: Map<string, Fate>;
   readonly lastEpoch: number;
   /** Numbers below have been reserved by earlier starts. */
   readonly uowTo: Uow;
@@ -42,15 +33,10 @@ export interface ReplayParts {
   readonly state: State;
   readonly failedKeys: FailedKeys;
   readonly from: Position;
-  readonly fatesFrom: Position;
 }
 
 /** State takes the changes of this many records at a time. */
 const LOT_RECORDS = 2000;
-
-export function fateName(uow: Uow, attempt: number): string {
-  return `${uow}.${attempt}`;
-}
 
 /** Reads the intake from `from` to its end. Throws JournalDamaged for what it cannot understand. */
 export async function replay(parts: ReplayParts): Promise<Replayed> {
@@ -83,7 +69,6 @@ class Reading {
   readonly #parts: ReplayParts;
   readonly #open = new Map<Uow, OpenWrite>();
   readonly #openByLane = new Map<string, Set<HeldWrite>>();
-  readonly #fates = new Map<string, Fate>();
   #lastEpoch = 0;
   #uowTo: Uow = 1;
   #records = 0;
@@ -103,7 +88,6 @@ class Reading {
   result(): Replayed {
     return {
       open: this.#open,
-      fates: this.#fates,
       lastEpoch: this.#lastEpoch,
       uowTo: this.#uowTo,
       records: this.#records,
@@ -139,7 +123,6 @@ class Reading {
         this.#aborted(open, record);
         break;
       case 'parked':
-        this.#fate(record, 'abort', position);
         this.#parked(open, record);
         break;
       case 'owned':
@@ -152,7 +135,6 @@ class Reading {
         if (open !== undefined) open.fatalTries = 0;
         break;
       case 'outcome':
-        this.#fate(record, record.out === 'committed' ? 'commit' : 'abort', position);
         this.#ended(open, record);
         break;
       case 'discard':
@@ -184,11 +166,6 @@ class Reading {
     this.#uowTo = Math.max(this.#uowTo, write.uow + 1);
     const failed = write.attempt > 1 || write.abort === 'failed' || write.phase === 'parked';
     if (failed) this.#parts.failedKeys.add(write);
-  }
-
-  #fate(record: { u: Uow; a: number }, end: Fate['end'], position: Position): void {
-    if (position < this.#parts.fatesFrom) return;
-    this.#fates.set(fateName(record.u, record.a), { end, position });
   }
 
   #aborted(open: OpenWrite | undefined, record: IntakeRecord & { type: 'abort' }): void {

@@ -14,7 +14,6 @@ import type { OpenWrite } from './replay.ts';
 /** What of the engine a resume needs. */
 export interface Resuming {
   readonly clock: Clock;
-  readonly live: Live;
   readonly log: IntakeLog;
   readonly fanout: { accept(writes: readonly HeldWrite[]): void };
   readonly warned: (what: string) => void;
@@ -28,15 +27,22 @@ const WATCHED_STARTS = 2;
 /** Watched tries that died, from which on it is tried apart from the others. */
 const APART_TRIES = 2;
 
-/** Resolves when all are on their way; those tried apart have ended or survived by then. */
-export async function resume(open: readonly OpenWrite[], engine: Resuming): Promise<void> {
-  const { live, fanout } = engine;
+/** Counts the open writes among the live ones: from here on nothing passes over them. */
+export function enlist(open: readonly OpenWrite[], live: Live): void {
   for (const { write } of open) live.admit(write);
   const byPosition = [...open].sort((a, b) => a.write.position - b.write.position);
   for (const { write } of byPosition) {
     live.placed(write, write.position);
     if (write.phase !== 'parked') write.phase = 'queued';
   }
+}
+
+/**
+ * Sends on what was enlisted. Resolves when all are on their way; those tried apart have ended or
+ * survived by then.
+ */
+export async function resume(open: readonly OpenWrite[], engine: Resuming): Promise<void> {
+  const { fanout } = engine;
   standBehind(open.map((each) => each.write));
   for (const { write, fatalTries } of open) {
     // One that failed or is being undone goes nowhere that a start could die of it.
@@ -85,7 +91,8 @@ function onlyLane(write: HeldWrite): string {
   return laneKey(write.account, write.flow, write.keys[0] ?? '');
 }
 
-function isWatched(each: OpenWrite): boolean {
+/** Starts ended while it was open: it may be why. */
+export function isWatched(each: OpenWrite): boolean {
   const { write } = each;
   return write.phase !== 'parked' && write.abort === null && each.starts >= WATCHED_STARTS;
 }

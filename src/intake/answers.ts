@@ -14,10 +14,12 @@ export const CONDITION_FAILED = 'the condition did not hold';
 
 /** Stands as the status of a stash that was not sent to, since its breaker is open. */
 export const BREAKER_OPEN = 'breaker-open';
+/** As a status: not sent, since the store does not take part at present. */
+export const APART = 'apart';
 
 function failureStatus(report: readonly ReportLine[]): 502 | 503 | 504 {
   // A store's own status is in the report and never the client's.
-  if (report.some((line) => line.status === BREAKER_OPEN)) return 503;
+  if (report.some(({ status }) => status === BREAKER_OPEN || status === APART)) return 503;
   if (report.some((line) => line.reply === 'unknown')) return 504;
   return 502;
 }

@@ -35,6 +35,8 @@ export const LIMITS = {
   retryAfterMsMax: 1 * HOUR,
   breakerFailuresMax: 20,
   breakerOpenMs: 1 * SECOND,
+  /** A start waits this long for a store; then it serves what can do without it. */
+  stashJoinMs: 10 * SECOND,
   /** Connections of one stash that are remembered until they are known to be dead. */
   connectionsRecordedMax: 1000,
   patternDeleteKeysMax: 100_000,

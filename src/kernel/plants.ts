@@ -7,7 +7,10 @@ export type Plant =
   | 'undo-before-decision'
   | 'forget-a-stash-in-undo'
   | 'release-a-lane-early'
-  | 'skip-bad-record';
+  | 'skip-bad-record'
+  | 'join-without-refill'
+  | 'refill-without-the-open'
+  | 'read-while-apart';
 
 export const plants = new Set<Plant>();
 

@@ -37,9 +37,10 @@ export class Status implements StatusPort, FiguresPort {
     const readers = new Set(engine.readerIds);
     for (const driver of engine.fanout.drivers()) {
       const { id } = driver.stash;
-      if (driver.breaker.open) {
+      const trouble = driver.apart ?? (driver.breaker.open ? 'failing; its breaker is open' : null);
+      if (trouble !== null) {
         const level = readers.has(id) ? 'error' : 'warning';
-        checks.push({ name: `stash ${id}`, level, detail: 'failing; its breaker is open' });
+        checks.push({ name: `stash ${id}`, level, detail: trouble });
         continue;
       }
       for (const finding of await driver.stash.probe()) {
@@ -77,6 +78,9 @@ export class Status implements StatusPort, FiguresPort {
       }),
       byStash(engine, 'holdfast_stash_breaker_open', '1 while the breaker is open.', (driver) => {
         return driver.breaker.open ? 1 : 0;
+      }),
+      byStash(engine, 'holdfast_stash_apart', '1 while it does not take part.', (driver) => {
+        return driver.apart === null ? 0 : 1;
       }),
     ];
   }

@@ -6,6 +6,7 @@
 import { MemoryState } from '../../src/adapters/memory/state.ts';
 import type { FlowPlan, Shaper } from '../../src/contracts/flow.ts';
 import type { State, StateChange } from '../../src/contracts/state.ts';
+import { Connections } from '../../src/fanout/connections.ts';
 import { Engine } from '../../src/fanout/engine.ts';
 import { decode, type IntakeRecord } from '../../src/intake/records.ts';
 import type { Answer, Condition, WriteRequest } from '../../src/intake/request.ts';
@@ -179,6 +180,7 @@ export class House {
       state: this.#stateFor(alive),
       stashes: connections,
       readers: connections,
+      connections: new Connections(),
       flows: this.flows,
       shaper: this.options.shaper ?? PLAIN_SHAPER,
       journalKeepMs: this.options.journalKeepMs ?? LIMITS.journalKeepMs,

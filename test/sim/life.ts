@@ -2,6 +2,7 @@
  * One life of the process inside a simulated world: journal, State, connections and engine, started
  * on what the last life left behind, until it is killed or the world is quiet.
  */
+import { Connections } from '../../src/fanout/connections.ts';
 import { Engine } from '../../src/fanout/engine.ts';
 import { openJournal } from '../../src/journal/journal.ts';
 import type { FlowPlan, Shaper } from '../../src/contracts/flow.ts';
@@ -10,7 +11,8 @@ import type { State, StateChange } from '../../src/contracts/state.ts';
 import type { Clock, World } from '../../src/kernel/world.ts';
 import type { SimDisk } from './disk.ts';
 import type { Chance, Schedule } from './schedule.ts';
-import type { SimStash, SimStore } from './store.ts';
+import { SimStash } from './stash.ts';
+import type { SimStore } from './store.ts';
 
 export const ACCOUNT = 'acme';
 
@@ -111,13 +113,14 @@ export class Life {
         idleSealMs: 100,
       });
       const connections = new Map<string, SimStash>();
-      for (const store of stores) connections.set(store.id, store.connect(alive));
+      for (const store of stores) connections.set(store.id, new SimStash(store, alive));
       this.engine = await Engine.start({
         world,
         journal,
         state: stateOf(this.#parts.state, schedule, alive),
         stashes: connections,
         readers: connections,
+        connections: new Connections(),
         flows,
         shaper: NO_SHAPER,
         journalKeepMs: 500,

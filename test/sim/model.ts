@@ -57,7 +57,7 @@ export function judgeWorld(world: Finished): Violation[] {
   const owners = ownersOf(world, report);
   answersHold(world, report);
   allOrNothing(world, owners, report);
-  readerIsNewest(world, owners, report);
+  newestIsThere(world, owners, report);
   seenIsCommitted(world, report);
   conditionsHeld(world, owners, report);
   return found;
@@ -137,14 +137,15 @@ function allOrNothing(world: Finished, owners: Map<number, Asked>, report: Repor
     const lane = laneKey(request.account, request.flow, request.key);
     for (const id of world.plan) {
       const store = world.stores.find((each) => each.id === id);
-      const there = store?.live(lane).some((version) => version.uow === uow) ?? false;
+      if (store?.kind !== 'versions') continue;
+      const there = store.live(lane).some((version) => version.uow === uow);
       if (!there) report('G2', `uow ${uow} is committed and not in ${id}`);
     }
   }
 }
 
-/** The reader shows the newest committed write of every key. */
-function readerIsNewest(world: Finished, owners: Map<number, Asked>, report: Report): void {
+/** The reader, and every store that overwrites, has the newest committed write of every key. */
+function newestIsThere(world: Finished, owners: Map<number, Asked>, report: Report): void {
   const newest = new Map<string, number>();
   for (const [uow, { request }] of owners) {
     if (outcomeOf(world, uow) !== 'committed' || request.key === null) continue;
@@ -152,9 +153,11 @@ function readerIsNewest(world: Finished, owners: Map<number, Asked>, report: Rep
     newest.set(lane, Math.max(newest.get(lane) ?? 0, uow));
   }
   for (const [lane, uow] of newest) {
-    const shown = world.reader.current(lane, () => true);
-    if (shown === null || shown.uow < uow) {
-      report('G4', `${lane}: the reader shows ${shown?.uow ?? 'nothing'}, newest is ${uow}`);
+    for (const store of world.stores) {
+      if (store !== world.reader && store.kind === 'versions') continue;
+      const shown = store.current(lane, () => true);
+      if (shown !== null && shown.uow >= uow) continue;
+      report('G4', `${lane}: ${store.id} shows ${shown?.uow ?? 'nothing'}, newest is ${uow}`);
     }
   }
 }

@@ -18,7 +18,7 @@ const { values } = parseArgs({
 const first = Number(values.seed);
 const runs = Number(values.runs);
 if (values.plant !== undefined) plants.add(values.plant as Plant);
-const totals = { writes: 0, crashes: 0, steps: 0, bad: 0 };
+const totals = { writes: 0, crashes: 0, outages: 0, reads: 0, turnedAway: 0, steps: 0, bad: 0 };
 const outcomes: Record<string, number> = {};
 for (let seed = first; seed < first + runs; seed += 1) {
   const report = await runWorld(seed);
@@ -26,6 +26,9 @@ for (let seed = first; seed < first + runs; seed += 1) {
   totals.writes += report.writes;
   totals.crashes += report.crashes;
   totals.steps += report.steps;
+  totals.outages += report.outages;
+  totals.reads += report.reads;
+  totals.turnedAway += report.turnedAway;
   for (const [name, count] of Object.entries(report.outcomes)) {
     outcomes[name] = (outcomes[name] ?? 0) + count;
   }
@@ -38,6 +41,8 @@ for (let seed = first; seed < first + runs; seed += 1) {
 }
 console.log(
   `seeds ${first} to ${first + runs - 1}: ${totals.writes} writes, ${totals.crashes} crashes, ` +
+    `${totals.outages} outages of a store, ${totals.reads} reads (and ${totals.turnedAway} told ` +
+    `that the reader is away), ` +
     `${totals.steps} events, outcomes ${JSON.stringify(outcomes)}, ${totals.bad} bad worlds`,
 );
 process.exitCode = totals.bad === 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 /**
  * The first simulation, as a test: a few hundred worlds without a violation, a seed that replays,
- * and five planted bugs that are each caught by a seed which is green without them.
+ * and eight planted bugs that are each caught by a seed which is green without them.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -22,6 +22,9 @@ const PLANTED: readonly { readonly plant: Plant; readonly from: number }[] = [
   { plant: 'forget-a-stash-in-undo', from: 1 },
   { plant: 'release-a-lane-early', from: 1 },
   { plant: 'skip-bad-record', from: 380 },
+  { plant: 'join-without-refill', from: 1 },
+  { plant: 'refill-without-the-open', from: 90 },
+  { plant: 'read-while-apart', from: 870 },
 ];
 
 function told(report: WorldReport): string {
@@ -39,13 +42,16 @@ async function traceElsewhere(seed: number): Promise<string> {
 
 describe('the simulated write path', () => {
   it(`keeps every promise in ${WORLDS} worlds`, async (test) => {
-    const totals = { writes: 0, crashes: 0, refusedStarts: 0 };
+    const totals = { writes: 0, crashes: 0, outages: 0, reads: 0, turnedAway: 0, refusedStarts: 0 };
     const outcomes = new Map<string, number>();
     for (let seed = 1; seed <= WORLDS; seed += 1) {
       const report = await runWorld(seed);
       assert.equal(report.violations.length, 0, told(report));
       totals.writes += report.writes;
       totals.crashes += report.crashes;
+      totals.outages += report.outages;
+      totals.reads += report.reads;
+      totals.turnedAway += report.turnedAway;
       totals.refusedStarts += report.refusedStart ? 1 : 0;
       for (const [name, count] of Object.entries(report.outcomes)) {
         outcomes.set(name, (outcomes.get(name) ?? 0) + count);
@@ -54,6 +60,7 @@ describe('the simulated write path', () => {
     test.diagnostic(`${JSON.stringify(totals)} ${JSON.stringify([...outcomes])}`);
     // A world in which nothing happens proves nothing.
     assert.ok(totals.writes > WORLDS * 5 && totals.crashes > WORLDS);
+    assert.ok(totals.outages > WORLDS / 4 && totals.reads > WORLDS * 5 && totals.turnedAway > 0);
     for (const outcome of ['committed', 'refused', 'failed', 'superseded']) {
       assert.ok((outcomes.get(outcome) ?? 0) > 0, `no write was ${outcome}`);
     }

@@ -1,22 +1,16 @@
 /**
  * Simulated stores. A store lives outside the process: what was sent to it may arrive late, after
- * the process that sent it is dead. Two kinds: one that only adds versions (undo by tombstone), one
- * that overwrites and fences by dropping what its connections still carry.
+ * the process that sent it is dead. Three kinds: one that only adds versions (undo by tombstone),
+ * one that overwrites and fences by dropping what its connections still carry, and one that
+ * overwrites and keeps an image of what stood there before, to undo by. Each may be apart from the process:
+ * after its power failed, after its connections broke, or (some) after any lost reply.
  */
-import type { Found, Reader, ScanPage, Visible } from '../../src/contracts/reader.ts';
-import type {
-  Attempt,
-  HoldsReply,
-  Mark,
-  ProbeFinding,
-  Stash,
-  StashReply,
-  UndoReply,
-} from '../../src/contracts/stash.ts';
-import { laneKey } from '../../src/kernel/words.ts';
+import type { Visible } from '../../src/contracts/reader.ts';
+import type { Attempt, Mark, StashReply } from '../../src/contracts/stash.ts';
+import { laneKey, type Grant } from '../../src/kernel/words.ts';
 import type { Chance, Schedule } from './schedule.ts';
 
-export type StoreKind = 'versions' | 'overwrites';
+export type StoreKind = 'versions' | 'overwrites' | 'images';
 
 /** How often what goes wrong; drawn per seed, so that calm and stormy worlds both occur. */
 export interface Weather {
@@ -39,6 +33,21 @@ export const CALM: Weather = {
   latencyMs: 1,
 };
 
+/** Weather for one life: some worlds are calm, some stormy. */
+export function drawWeather(chance: Chance): Weather {
+  const storm = chance.pick([0, 0.02, 0.1, 0.3]);
+  const part = (): number => chance.fraction() * storm;
+  return {
+    refuse: part() / 2,
+    failUnsent: part(),
+    failSent: part(),
+    loseReply: part(),
+    loseRequest: part(),
+    late: part(),
+    latencyMs: chance.pick([0.1, 1, 10]),
+  };
+}
+
 export interface StoredVersion {
   readonly uow: number;
   readonly attempt: number;
@@ -48,9 +57,20 @@ export interface StoredVersion {
   readonly expiresAt: number | null;
 }
 
-interface Contents {
+/** Beside a value of a store that keeps images: whose it is, and what stood there before. */
+interface Side {
+  readonly uow: number;
+  readonly attempt: number;
+  readonly grant: Grant;
+  readonly undone: boolean;
+  readonly image: StoredVersion | null;
+}
+
+export interface Contents {
   /** By lane, then by `uow.attempt`. */
   readonly versions: Map<string, Map<string, StoredVersion>>;
+  /** By lane. */
+  readonly sides: Map<string, Side>;
   mark: Mark | null;
 }
 
@@ -68,7 +88,13 @@ export class SimStore {
   undone = 0;
   /** It has lost something it had acknowledged. */
   forgot = false;
-  contents: Contents = { versions: new Map(), mark: null };
+  contents: Contents = { versions: new Map(), sides: new Map(), mark: null };
+  /** Rises whenever its connections break; whoever joined an earlier one is apart. */
+  session = 0;
+  /** Whether a reply that is lost takes its connection with it. */
+  readonly partsOnLoss: boolean;
+  /** Processes that joined, and want to hear when they are apart. */
+  readonly watchers = new Set<() => void>();
   /** Snapshots after each change since the last flush, oldest first: what a power cut may leave. */
   #unflushed: Contents[] = [];
   /** Keys this store refuses for good. */
@@ -86,11 +112,13 @@ export class SimStore {
     this.schedule = schedule;
     this.chance = chance;
     this.refuses = refuses;
+    this.partsOnLoss = chance.hits(0.5);
   }
 
-  connect(alive: () => boolean): SimStash {
+  /** The number of a new connection. */
+  connect(): number {
     this.connections += 1;
-    return new SimStash(this, this.connections, alive);
+    return this.connections;
   }
 
   /** Remembers the present contents as a state that a power cut may fall back to. */
@@ -102,8 +130,15 @@ export class SimStore {
     this.#unflushed = [];
   }
 
+  /** Its connections break; what was sent over them may still arrive until it is fenced. */
+  cut(): void {
+    this.session += 1;
+    for (const watcher of this.watchers) watcher();
+  }
+
   /** The power of the store fails: changes since the last flush may be gone from some point on. */
   losePower(): boolean {
+    this.cut();
     const back = this.#unflushed[this.chance.below(this.#unflushed.length + 1)];
     this.#unflushed = [];
     // What was on its way to it is gone with its connections.
@@ -117,6 +152,7 @@ export class SimStore {
 
   /** Applies on arrival; the answer as the store would give it. */
   applyNow(attempt: Attempt): StashReply {
+    if (this.kind === 'images') return this.#applyOver(attempt);
     const name = `${attempt.uow}.${attempt.attempt}`;
     for (const key of attempt.keys) {
       const lane = laneKey(attempt.account, attempt.flow, key);
@@ -130,20 +166,58 @@ export class SimStore {
     for (const key of attempt.keys) {
       const lane = laneKey(attempt.account, attempt.flow, key);
       if (this.kind === 'overwrites') this.contents.versions.delete(lane);
-      this.#put(lane, name, {
-        uow: attempt.uow,
-        attempt: attempt.attempt,
-        kind: attempt.kind,
-        value: Buffer.from(attempt.value).toString('utf8'),
-        digest: attempt.digest,
-        expiresAt: attempt.expiresAt,
-      });
+      this.#put(lane, name, versionOf(attempt));
     }
     return { reply: 'stored' };
   }
 
+  /** With a fence and an image: what is late or undone changes nothing. */
+  #applyOver(attempt: Attempt): StashReply {
+    const { versions, sides } = this.contents;
+    const { uow, attempt: number, grant } = attempt;
+    const lanes = attempt.keys.map((key) => laneKey(attempt.account, attempt.flow, key));
+    const todo: string[] = [];
+    for (const lane of lanes) {
+      const side = sides.get(lane);
+      const same = side?.uow === uow && side.attempt === number;
+      if (same && side.undone) return { reply: 'failed', detail: 'undone before', sent: true };
+      if (same) continue;
+      if (side !== undefined && grant.counter < 0 && side.uow >= uow) continue;
+      if (side !== undefined && grant.counter >= 0 && isAfter(side.grant, grant)) {
+        return { reply: 'failed', detail: 'too late', sent: true };
+      }
+      todo.push(lane);
+    }
+    if (!this.forgot && this.refuses(attempt)) {
+      return { reply: 'refused', status: 422, detail: 'not this one' };
+    }
+    for (const lane of todo) {
+      const image = this.current(lane, () => true);
+      sides.set(lane, { uow, attempt: number, grant, undone: false, image });
+      versions.set(lane, new Map([[`${uow}.${number}`, versionOf(attempt)]]));
+    }
+    return { reply: 'stored' };
+  }
+
+  #undoOver(attempt: Attempt): void {
+    const { versions, sides } = this.contents;
+    const { uow, attempt: number, grant } = attempt;
+    for (const key of attempt.keys) {
+      const lane = laneKey(attempt.account, attempt.flow, key);
+      const side = sides.get(lane);
+      const same = side?.uow === uow && side.attempt === number;
+      if (same ? side.undone : side !== undefined && isAfter(side.grant, grant)) continue;
+      const image = same ? side.image : null;
+      sides.set(lane, { uow, attempt: number, grant, undone: true, image: null });
+      if (!same) continue;
+      if (image === null) versions.delete(lane);
+      else versions.set(lane, new Map([[`${image.uow}.${image.attempt}`, image]]));
+    }
+  }
+
   undoNow(attempt: Attempt): void {
     this.undone += 1;
+    if (this.kind === 'images') return this.#undoOver(attempt);
     const name = `${attempt.uow}.${attempt.attempt}`;
     for (const key of attempt.keys) {
       const lane = laneKey(attempt.account, attempt.flow, key);
@@ -185,188 +259,22 @@ function newer(a: StoredVersion, b: StoredVersion): boolean {
   return a.uow > b.uow || (a.uow === b.uow && a.attempt > b.attempt);
 }
 
-function copyOf(contents: Contents): Contents {
-  const versions = new Map([...contents.versions].map(([lane, each]) => [lane, new Map(each)]));
-  return { versions, mark: contents.mark };
+function versionOf(attempt: Attempt): StoredVersion {
+  return {
+    uow: attempt.uow,
+    attempt: attempt.attempt,
+    kind: attempt.kind,
+    value: Buffer.from(attempt.value).toString('utf8'),
+    digest: attempt.digest,
+    expiresAt: attempt.expiresAt,
+  };
 }
 
-/** One process's connection to a store. Dead with the process; what it sent may still arrive. */
-export class SimStash implements Stash, Reader {
-  readonly id: string;
-  readonly kind = 'simulated';
-  readonly traits: { insertOnly: boolean; oneAttemptPerKey: boolean };
-  readonly #store: SimStore;
-  #connection: number;
-  readonly #alive: () => boolean;
+function isAfter(a: Grant, b: Grant): boolean {
+  return a.epoch > b.epoch || (a.epoch === b.epoch && a.counter > b.counter);
+}
 
-  constructor(store: SimStore, connection: number, alive: () => boolean) {
-    this.id = store.id;
-    this.traits = { insertOnly: store.kind === 'versions', oneAttemptPerKey: false };
-    this.#store = store;
-    this.#connection = connection;
-    this.#alive = alive;
-  }
-
-  apply(attempts: readonly Attempt[], mark: Mark): Promise<readonly StashReply[]> {
-    const store = this.#store;
-    const { chance, weather } = store;
-    if (chance.hits(weather.failUnsent)) {
-      const reply: StashReply = { reply: 'failed', status: 503, detail: 'away', sent: false };
-      return this.#reply(() => attempts.map(() => reply));
-    }
-    const copies = attempts.map((attempt) => ({ ...attempt, keys: [...attempt.keys] }));
-    const deliver = this.#message(() => {
-      const replies = copies.map((attempt): StashReply => {
-        if (chance.hits(weather.failSent)) {
-          return { reply: 'failed', status: 500, detail: 'broken inside', sent: true };
-        }
-        if (chance.hits(weather.refuse)) {
-          return { reply: 'refused', status: 400, detail: 'out of a whim' };
-        }
-        return store.applyNow(attempt);
-      });
-      store.contents.mark = mark;
-      store.snapshot();
-      return replies;
-    });
-    return this.#send(deliver, () => {
-      const unknown: StashReply = { reply: 'unknown', detail: 'no reply' };
-      return attempts.map(() => unknown);
-    });
-  }
-
-  undo(attempts: readonly Attempt[], mark: Mark): Promise<readonly UndoReply[]> {
-    const store = this.#store;
-    const failed: UndoReply = { reply: 'failed', detail: 'away' };
-    if (store.chance.hits(store.weather.failUnsent)) {
-      return this.#reply(() => attempts.map(() => failed));
-    }
-    const copies = attempts.map((attempt) => ({ ...attempt, keys: [...attempt.keys] }));
-    const deliver = this.#message(() => {
-      for (const attempt of copies) store.undoNow(attempt);
-      store.contents.mark = mark;
-      store.snapshot();
-      return copies.map((): UndoReply => ({ reply: 'undone' }));
-    });
-    return this.#send(deliver, () => attempts.map(() => failed));
-  }
-
-  holds(attempts: readonly Attempt[]): Promise<readonly HoldsReply[]> {
-    const store = this.#store;
-    return this.#reply(() => attempts.map((attempt) => this.#holds(store, attempt)));
-  }
-
-  #holds(store: SimStore, attempt: Attempt): HoldsReply {
-    // A version may have been overwritten since, and a late message may still come.
-    if (store.kind === 'overwrites') return 'cannot-tell';
-    const name = `${attempt.uow}.${attempt.attempt}`;
-    const found = attempt.keys.map((key) => {
-      const lane = laneKey(attempt.account, attempt.flow, key);
-      return store.contents.versions.get(lane)?.get(name)?.kind;
-    });
-    if (found.includes('tombstone')) return 'tombstone';
-    if (found.some((kind) => kind !== undefined)) return 'live';
-    // The reader is sent to only after this store answered, so absence proves that it was not;
-    // unless the store forgot what it had answered.
-    return store.forgot ? 'cannot-tell' : 'never';
-  }
-
-  /** Everything sent before over any connection but this one's next is dropped on arrival. */
-  fence(): Promise<void> {
-    const store = this.#store;
-    if (store.chance.hits(store.weather.failUnsent)) {
-      return this.#wait().then(() => Promise.reject(new Error('away')));
-    }
-    store.connections += 1;
-    this.#connection = store.connections;
-    store.fencedBelow = store.connections;
-    return this.#wait();
-  }
-
-  async mark(): Promise<Mark | null> {
-    await this.#wait();
-    return this.#store.contents.mark;
-  }
-
-  async flush(): Promise<void> {
-    await this.#wait();
-    this.#store.flush();
-  }
-
-  probe(): Promise<readonly ProbeFinding[]> {
-    return Promise.resolve([]);
-  }
-
-  prune(): Promise<number> {
-    return Promise.resolve(0);
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  get(
-    account: string,
-    flow: string,
-    keys: readonly string[],
-    visible: Visible,
-  ): Promise<readonly (Found | null)[]> {
-    const store = this.#store;
-    return this.#reply(() =>
-      keys.map((key) => {
-        const version = store.current(laneKey(account, flow, key), visible);
-        if (version === null || version.kind === 'delete') return null;
-        const value = Buffer.from(version.value);
-        return { value, ttlMs: null, uow: version.uow, digest: version.digest };
-      }),
-    );
-  }
-
-  scan(): Promise<ScanPage> {
-    return Promise.resolve({ items: [], cursor: null });
-  }
-
-  /** Runs on arrival, unless the connection was fenced meanwhile. */
-  #message<T>(arrive: () => T): () => T | null {
-    const store = this.#store;
-    const connection = this.#connection;
-    return () => (connection < store.fencedBelow ? null : arrive());
-  }
-
-  #latency(): number {
-    const { chance, weather } = this.#store;
-    return chance.fraction() * weather.latencyMs;
-  }
-
-  #wait(): Promise<void> {
-    return this.#reply(() => {});
-  }
-
-  #reply<T>(make: () => T): Promise<T> {
-    return new Promise((done) => {
-      this.#store.schedule.after(this.#latency(), () => done(make()), this.#alive);
-    });
-  }
-
-  /** Sends a message that arrives whatever becomes of the sender; the reply may be lost. */
-  #send<T>(deliver: () => T | null, lost: () => T): Promise<T> {
-    const { schedule, chance, weather } = this.#store;
-    const timeoutMs = 50;
-    return new Promise((done) => {
-      if (chance.hits(weather.loseRequest)) {
-        schedule.after(timeoutMs, () => done(lost()), this.#alive);
-      } else if (chance.hits(weather.late)) {
-        schedule.after(timeoutMs + chance.fraction() * 300_000, () => deliver());
-        schedule.after(timeoutMs, () => done(lost()), this.#alive);
-      } else {
-        const loses = chance.hits(weather.loseReply);
-        schedule.after(this.#latency(), () => {
-          const reply = deliver();
-          if (!this.#alive()) return;
-          if (loses || reply === null) schedule.after(timeoutMs, () => done(lost()), this.#alive);
-          else schedule.after(this.#latency(), () => done(reply), this.#alive);
-        });
-      }
-    });
-  }
+function copyOf(contents: Contents): Contents {
+  const versions = new Map([...contents.versions].map(([lane, each]) => [lane, new Map(each)]));
+  return { versions, sides: new Map(contents.sides), mark: contents.mark };
 }

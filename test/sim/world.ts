@@ -10,10 +10,11 @@ import { LIMITS } from '../../src/kernel/limits.ts';
 import { laneKey } from '../../src/kernel/words.ts';
 import type { Condition, WriteRequest } from '../../src/intake/request.ts';
 import { SimDisk, type SimDiskOptions } from './disk.ts';
+import { lookInto, readThrough } from './eyes.ts';
 import { ACCOUNT, Life } from './life.ts';
 import { judgeWorld, valueOf, type Asked, type Seen, type Violation } from './model.ts';
 import { Chance, Schedule } from './schedule.ts';
-import { CALM, SimStore, type Weather } from './store.ts';
+import { CALM, drawWeather, SimStore } from './store.ts';
 
 export interface WorldReport {
   readonly seed: number;
@@ -21,6 +22,9 @@ export interface WorldReport {
   readonly writes: number;
   readonly crashes: number;
   readonly steps: number;
+  readonly outages: number;
+  readonly reads: number;
+  readonly turnedAway: number;
   readonly outcomes: Readonly<Record<string, number>>;
   /** Digest of everything that happened, for the test that a seed replays. */
   readonly trace: string;
@@ -45,6 +49,13 @@ export class SimulatedWorld {
   state = new MemoryState();
   /** As they were settled last, by uow. */
   readonly outcomes = new Map<number, string>();
+  /** What clients who read through Holdfast found wrong, at once. */
+  readonly violations: Violation[] = [];
+  reads = 0;
+  /** Reads that were told the reader is away. */
+  turnedAway = 0;
+  /** Times a store lost its connections or its power while the process went on. */
+  outages = 0;
   steps = 0;
   /** Whether the wall clock jumps between lives; windows of time mean nothing there. */
   readonly jumps: boolean;
@@ -67,7 +78,8 @@ export class SimulatedWorld {
     const refuses = (attempt: { digest: string; keys: readonly string[] }): boolean =>
       hostile && attempt.keys.includes('k0') && attempt.digest.charCodeAt(0) % 3 === 0;
     for (let at = 0; at < before; at += 1) {
-      this.stores.push(new SimStore(`s${at}`, 'versions', this.schedule, chance, refuses));
+      const kind = chance.pick(['versions', 'versions', 'images'] as const);
+      this.stores.push(new SimStore(`s${at}`, kind, this.schedule, chance, refuses));
     }
     const readerKind = chance.pick(kinds);
     const never = (): boolean => false;
@@ -113,27 +125,11 @@ export class SimulatedWorld {
     };
   }
 
-  /** Weather for one life: some worlds are calm, some stormy. */
-  #weather(): Weather {
-    const { chance } = this;
-    const storm = chance.pick([0, 0.02, 0.1, 0.3]);
-    const part = (): number => chance.fraction() * storm;
-    return {
-      refuse: part() / 2,
-      failUnsent: part(),
-      failSent: part(),
-      loseReply: part(),
-      loseRequest: part(),
-      late: part(),
-      latencyMs: chance.pick([0.1, 1, 10]),
-    };
-  }
-
   async run(): Promise<WorldReport> {
     const { chance } = this;
     const lives = chance.below(5);
     for (let life = 0; life < lives; life += 1) {
-      for (const store of this.stores) store.weather = { ...this.#weather() };
+      for (const store of this.stores) store.weather = { ...drawWeather(chance) };
       // The reader may fail, but what it was sent must not be refused at random: see the table.
       await this.#live(chance.below(chance.pick([20, 200, 1500])) + 1, false);
       this.#crash();
@@ -161,8 +157,7 @@ export class SimulatedWorld {
     });
     void life.start().then(() => this.#started(life));
     const clients = chance.below(25) + 3;
-    let answered = 0;
-    let issued = 0;
+    let [answered, issued] = [0, 0];
     const issue = (): void => {
       if (life.engine === null) {
         schedule.after(1, issue, alive);
@@ -176,7 +171,12 @@ export class SimulatedWorld {
     const spread = chance.pick([1, 20, 200]);
     for (let at = 0; at < clients; at += 1)
       schedule.after(chance.fraction() * spread, issue, alive);
-    this.#watch(life, alive);
+    this.#look(() => lookInto(life, this.reader, this.seen), alive);
+    this.#look(() => this.#readThrough(life), alive);
+    const outages = toTheEnd ? 0 : chance.pick([0, 0, 1, 3]);
+    for (let at = 0; at < outages; at += 1) {
+      schedule.after(chance.fraction() * spread * 2, () => this.#outage(), alive);
+    }
     // Some lives end right behind an undo, where a decision that came too late would show.
     const undone = (): number => this.stores.reduce((sum, store) => sum + store.undone, 0);
     const lastUndo = chance.hits(0.3) ? undone() + 1 + chance.below(4) : Number.POSITIVE_INFINITY;
@@ -210,21 +210,38 @@ export class SimulatedWorld {
     return life.engine.log.appliedTo === life.engine.log.journal.next;
   }
 
-  /** Foreign eyes: a program that reads the reader's store without asking Holdfast. */
-  #watch(life: Life, alive: () => boolean): void {
+  /** Looks again and again: often at first, then ever more rarely (a retry may wait for hours). */
+  #look(look: () => void, alive: () => boolean): void {
     const from = this.schedule.nowMs;
-    const look = (): void => {
-      if (life.engine !== null) {
-        for (const lane of this.reader.contents.versions.keys()) {
-          const version = this.reader.current(lane, () => true);
-          if (version !== null) this.seen.push({ lane, version });
-        }
-      }
-      // Often at first, then ever more rarely: a parked write may wait for hours.
+    const again = (): void => {
+      look();
       const pause = Math.max(4, (this.schedule.nowMs - from) / 50);
-      this.schedule.after(this.chance.fraction() * pause, look, alive);
+      this.schedule.after(this.chance.fraction() * pause, again, alive);
     };
-    look();
+    again();
+  }
+
+  #readThrough(life: Life): void {
+    const name = { flow: this.chance.pick(['settled', 'held']), key: `k${this.chance.below(6)}` };
+    readThrough(life, name, this.asked).then(
+      (found) => {
+        this.reads += 1;
+        if (found !== null) this.violations.push(found);
+      },
+      () => {
+        this.turnedAway += 1;
+      },
+    );
+  }
+
+  /** A store loses its connections, or its power, while the process goes on. */
+  #outage(): void {
+    const { chance } = this;
+    const store = chance.pick(this.stores);
+    const power = chance.hits(0.5);
+    this.outages += 1;
+    if (!power) return store.cut();
+    if (store.losePower() && store === this.reader) this.seen.push('forgot');
   }
 
   #ask(life: Life, done: () => void): void {
@@ -315,7 +332,7 @@ export class SimulatedWorld {
     const receipts = new Map();
     const failures = new Set<number>();
     const { engine } = life;
-    const violations: Violation[] = [];
+    const violations: Violation[] = [...this.violations];
     if (this.rotten && life.fault instanceof JournalDamaged) {
       this.trace.push(`refused: ${life.fault.message}`);
     } else if (engine === null || life.fault !== null) {
@@ -325,17 +342,17 @@ export class SimulatedWorld {
       for (const { answer } of this.asked) {
         if (answer !== null && answer.answer !== 'turned-away') uows.add(answer.receipt.uow);
       }
-      for (const store of this.stores) {
-        for (const versions of store.contents.versions.values()) {
-          for (const version of versions.values()) uows.add(version.uow);
+      for (const { contents } of this.stores) {
+        for (const versions of contents.versions.values()) {
+          for (const { uow } of versions.values()) uows.add(uow);
         }
       }
       for (const each of this.seen) if (each !== 'forgot') uows.add(each.version.uow);
       for (const uow of uows) receipts.set(uow, await engine.receipt(uow));
       for (const uow of uows) if ((await this.state.failure(uow)) !== null) failures.add(uow);
       const { asked, seen, stores, reader, plan, jumps, outcomes } = this;
-      const world = { asked, seen, stores, reader, receipts, failures, plan, jumps, outcomes };
-      violations.push(...judgeWorld(world));
+      const ended = { receipts, failures, plan, jumps, outcomes };
+      violations.push(...judgeWorld({ asked, seen, stores, reader, ...ended }));
       if (this.steps >= STEPS_MAX) violations.push({ promise: 'G13', detail: 'never quiet' });
     }
     return this.#report(violations, receipts);
@@ -353,6 +370,9 @@ export class SimulatedWorld {
       writes: this.asked.length,
       crashes: this.crashes,
       steps: this.steps,
+      outages: this.outages,
+      reads: this.reads,
+      turnedAway: this.turnedAway,
       outcomes,
       refusedStart: this.rotten && receipts.size === 0,
       trace: digestOf(Buffer.from(this.trace.join('\n'))),
