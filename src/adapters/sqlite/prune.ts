@@ -12,7 +12,7 @@ import type { EpochMs, Uow } from '../../kernel/words.ts';
 import type { World } from '../../kernel/world.ts';
 import type { Connection } from './connection.ts';
 import { indexAll } from './reader.ts';
-import { DELETE, TOMBSTONE, keysOf } from './tables.ts';
+import { DELETE, SET, TOMBSTONE, keysOf } from './tables.ts';
 import type { Versions } from './versions.ts';
 
 export interface PruneSetup {
@@ -80,10 +80,19 @@ interface Places {
   expired: Place;
 }
 
+/** The attempts to look at next, and the place to be kept once one is done. */
+interface Due {
+  readonly rows: readonly Walked[];
+  readonly fresh: boolean;
+  readonly place: (at: Places, row: Walked) => Places;
+}
+
 /** What one slice works with. */
 interface Slice {
   readonly below: Uow;
   readonly now: EpochMs;
+  /** They were settled only now: what ages or expires is walked apart. */
+  readonly fresh: boolean;
   gone: number;
   readonly seen: Set<string>;
 }
@@ -157,8 +166,8 @@ export class Pruning {
     const now = this.#setup.world.clock.wallMs();
     const due = this.#due(below, now);
     if (due === null) return null;
-    const { rows, place } = due;
-    const slice: Slice = { below, now, gone: 0, seen: new Set() };
+    const { rows, place, fresh } = due;
+    const slice: Slice = { below, now, fresh, gone: 0, seen: new Set() };
     const before = this.#at();
     try {
       this.#versions.connection.transact(() => {
@@ -176,23 +185,27 @@ export class Pruning {
     return slice.gone;
   }
 
-  /** The attempts to look at next, and the place to be kept once one is done. */
-  #due(
-    below: Uow,
-    now: EpochMs,
-  ): { rows: readonly Walked[]; place: (at: Places, row: Walked) => Places } | null {
+  #due(below: Uow, now: EpochMs): Due | null {
     const { settled, aged, expiredMs, expired } = this.#at();
     const { walk, expired: expiring } = this.#statements;
     const end: Place = [below, 0];
     const fresh = walk.all(...settled, ...end, SLICE) as unknown as Walked[];
     if (fresh.length > 0) {
-      return { rows: fresh, place: (at, [uow, attempt]) => ({ ...at, settled: [uow, attempt] }) };
+      return {
+        rows: fresh,
+        fresh: true,
+        place: (at, [uow, attempt]) => ({ ...at, settled: [uow, attempt] }),
+      };
     }
     const ageEnd: Place = isBefore(settled, end) ? [settled[0], settled[1] + 1] : end;
     const first = this.#ofAge(walk.all(...aged, ...ageEnd, 1) as unknown as Walked[], now);
     if (first.length > 0) {
       const old = this.#ofAge(walk.all(...aged, ...ageEnd, SLICE) as unknown as Walked[], now);
-      return { rows: old, place: (at, [uow, attempt]) => ({ ...at, aged: [uow, attempt] }) };
+      return {
+        rows: old,
+        fresh: false,
+        place: (at, [uow, attempt]) => ({ ...at, aged: [uow, attempt] }),
+      };
     }
     // A clock that went back: what expired in the time that has not come yet is looked at again.
     const from = expiredMs > now ? 0 : expiredMs;
@@ -200,6 +213,7 @@ export class Pruning {
     if (gone.length === 0) return null;
     return {
       rows: gone,
+      fresh: false,
       place: (at, [uow, attempt, , , , , ms]) => {
         return { ...at, expiredMs: ms ?? from, expired: [uow, attempt] };
       },
@@ -224,10 +238,18 @@ export class Pruning {
     for (const key of keysOf(text)) {
       const name = `${space}/${key}`;
       if (slice.seen.has(name)) continue;
+      if (slice.fresh && kind === SET && this.#hasFew(space, key, slice)) continue;
       if (!this.#trim(space, key, slice)) return false;
       slice.seen.add(name);
     }
     return true;
+  }
+
+  /** True when a key has no more versions than it may keep: most have, and nothing of them goes. */
+  #hasFew(space: number, key: string, { below }: Slice): boolean {
+    return (
+      this.#statements.lastOwed.get(space, key, below, 0, this.#setup.keepVersions) === undefined
+    );
   }
 
   /** Removes what a key no longer owes, oldest first; false when there may be more of it. */

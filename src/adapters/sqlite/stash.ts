@@ -1,6 +1,6 @@
 /**
- * The SQLite stash: insert-only versions in one file, every call one transaction with the mark
- * behind it. Nothing is ever under way when a call has answered, so there is nothing to fence.
+ * The SQLite stash: insert-only versions in one file, every call one transaction, with the mark
+ * behind it now and then. Nothing is ever under way when a call has answered, so there is nothing to fence.
  */
 import type {
   Attempt,
@@ -58,7 +58,8 @@ export class SqliteStash implements Stash {
 
   async apply(attempts: readonly Attempt[], mark: Mark): Promise<readonly StashReply[]> {
     try {
-      return this.versions.write(mark, () => attempts.map((attempt) => this.#applyOne(attempt)));
+      const marks = attempts.length === 0;
+      return this.versions.write(mark, marks, () => attempts.map((each) => this.#applyOne(each)));
     } catch (error) {
       const { kept, message, status } = this.#trouble(error);
       const reply: StashReply =
@@ -93,7 +94,7 @@ export class SqliteStash implements Stash {
 
   async undo(attempts: readonly Attempt[], mark: Mark): Promise<readonly UndoReply[]> {
     try {
-      return this.versions.write(mark, () =>
+      return this.versions.write(mark, attempts.length === 0, () =>
         attempts.map((attempt) => {
           if (attempt.attempt > ATTEMPTS_MAX) return UNDONE;
           this.#pruning.late(attempt.uow);

@@ -45,6 +45,7 @@ export class Versions {
   #indexedTo: Uow = 0;
   #indexMax: Uow = 0;
   readonly #cache = new ReadCache();
+  #markedAt = Number.NEGATIVE_INFINITY;
   #added = 0;
   /**
    * Whether everything ever committed to this file is in it: it was closed well when last used, or
@@ -144,16 +145,21 @@ export class Versions {
     return this.#whole;
   }
 
-  /** Runs `work` and stores the mark in one transaction; throws StoreTrouble. */
-  write<T>(mark: Mark, work: () => T): T {
+  /**
+   * Runs `work` in one transaction, with the mark where it is due or `marks`; throws StoreTrouble.
+   */
+  write<T>(mark: Mark, marks: boolean, work: () => T): T {
+    const now = this.#world.clock.monotonicMs();
+    const due = marks || now - this.#markedAt >= MARK_MS;
     // Known before anything is added, or what is added would be in it twice.
     const tail = this.#waiting;
     return this.#transact(() => {
       const result = work();
-      this.#statements.mark.run(mark.journalId, mark.position, mark.from);
+      if (due) this.#statements.mark.run(mark.journalId, mark.position, mark.from);
       // Half as much again as came in, so that the tail stays bounded and no call stands still.
       if (tail.isDue) this.#moveOver(Math.ceil(this.#added * 1.5));
       this.#added = 0;
+      if (due) this.#markedAt = now;
       return result;
     });
   }
@@ -349,3 +355,5 @@ export class Versions {
 }
 
 const NOTHING = new Uint8Array(0);
+/** The page that holds the mark is written this often, not with every batch. */
+const MARK_MS = 250;

@@ -30,11 +30,17 @@ export function spoiltStore(spoil: (bench: StoreBench) => Spoil): () => Promise<
     const { stash = {}, reader = {}, reopen = bench.reopen } = spoil(bench);
     return {
       ...bench,
-      stash: spoilt(bench.stash, stash),
+      stash: spoilt(bench.stash, { ...stash, ...marking(bench.stash, stash.apply) }),
       reader: spoilt(bench.reader, reader),
       reopen,
     };
   };
+}
+
+/** A call without attempts brings a mark: it reaches the store whatever is done to attempts. */
+function marking(stash: Stash, apply: Stash['apply'] | undefined): Partial<Stash> {
+  if (apply === undefined) return {};
+  return { apply: (all, mark) => (all.length === 0 ? stash.apply(all, mark) : apply(all, mark)) };
 }
 
 /** The promises that hold these words, each found exactly once, in the order of the suite. */

@@ -69,26 +69,6 @@ const KEYS: readonly StoreRow[] = [
   ],
 ];
 
-/** A mutant that stores the mark of some calls only. */
-function marking(calls: { apply: boolean; undo: boolean }) {
-  return ({ stash }: StoreBench): Spoil => {
-    let kept: Mark | null = null;
-    return {
-      stash: {
-        apply(all, mark) {
-          if (calls.apply) kept = mark;
-          return stash.apply(all, mark);
-        },
-        undo(all, mark) {
-          if (calls.undo) kept = mark;
-          return stash.undo(all, mark);
-        },
-        mark: async () => kept,
-      },
-    };
-  };
-}
-
 const BOOKS: readonly StoreRow[] = [
   [
     'makes up a mark',
@@ -98,11 +78,34 @@ const BOOKS: readonly StoreRow[] = [
     'a new store has no mark',
   ],
   [
-    'forgets the mark of an apply',
-    marking({ apply: false, undo: true }),
-    'handed over with attempts',
+    'keeps the mark for the next call with attempts',
+    ({ stash }) => {
+      let kept: Mark | null = null;
+      return {
+        stash: {
+          apply(all, mark) {
+            if (all.length > 0) kept = mark;
+            return stash.apply(all, mark);
+          },
+          mark: async () => kept,
+        },
+      };
+    },
+    'a call without attempts',
   ],
-  ['forgets the mark of an undo', marking({ apply: true, undo: false }), 'handed over with undos'],
+  [
+    'marks what comes next as well',
+    ({ stash }) => ({
+      stash: {
+        async undo(all, mark) {
+          const replies = await stash.undo(all, mark);
+          await stash.apply([], { ...mark, position: mark.position + 1 });
+          return replies;
+        },
+      },
+    }),
+    'the mark is none, or one',
+  ],
   [
     'takes a tombstone for a live attempt',
     ({ stash }) => ({
