@@ -84,6 +84,8 @@ export class House {
   readonly settled: { uow: number; attempt: number; outcome: string | null }[] = [];
   readonly warnings: string[] = [];
   broken: Error | null = null;
+  /** What the stashes of this life wrote down about their connections. */
+  connections = new Connections();
   #engine: Engine | null = null;
   #generation = 0;
 
@@ -180,7 +182,7 @@ export class House {
       state: this.#stateFor(alive),
       stashes: connections,
       readers: connections,
-      connections: new Connections(),
+      connections: (this.connections = new Connections()),
       flows: this.flows,
       shaper: this.options.shaper ?? PLAIN_SHAPER,
       journalKeepMs: this.options.journalKeepMs ?? LIMITS.journalKeepMs,

@@ -67,6 +67,12 @@ export class Store {
   getFails = false;
   /** The whole call rejects: nothing can be said of any of it. */
   rejects = false;
+  /** It cannot be reached: asking for its mark rejects. */
+  away = false;
+  /** Told when its connections break. */
+  watchers: ((why: string) => void)[] = [];
+  /** Rises when its connections break: whoever joined before is apart. */
+  session = 0;
   /** Nothing it says about the past is proof any more. */
   provesNothing = false;
   readonly #tries = new Map<string, number>();
@@ -113,6 +119,12 @@ export class Store {
     this.contents = new Map();
     this.mark = null;
     this.provesNothing = true;
+  }
+
+  /** Its connections break, and whoever is connected hears of it. */
+  part(): void {
+    this.session += 1;
+    for (const told of this.watchers) told('the connection broke');
   }
 
   nth(call: string): number {
@@ -172,6 +184,8 @@ export class Store {
   }
 }
 
+const APART: StashReply = { reply: 'failed', detail: 'apart', sent: false, apart: true };
+
 /** One process's connection to a store. */
 export class Connection implements Stash, Reader {
   readonly id: string;
@@ -180,8 +194,10 @@ export class Connection implements Stash, Reader {
   readonly #store: Store;
   readonly #alive: () => boolean;
   readonly #wallMs: () => number;
+  #session: number;
 
   constructor(store: Store, alive: () => boolean, wallMs: () => number) {
+    this.#session = store.session;
     this.id = store.id;
     this.traits = store.traits;
     this.#store = store;
@@ -193,6 +209,7 @@ export class Connection implements Stash, Reader {
     const store = this.#store;
     const copies = attempts.map((attempt) => copyOf(attempt));
     await this.#arrive();
+    if (this.#session !== store.session) return copies.map(() => APART);
     if (copies.length > 0) store.batches.push(copies.length);
     if (store.rejects) throw new Error('away');
     const replies = copies.map((attempt) => this.#applyOne(attempt));
@@ -294,8 +311,18 @@ export class Connection implements Stash, Reader {
     if (!this.#alive()) await new Promise(() => {});
   }
 
-  mark(): Promise<Mark | null> {
-    return Promise.resolve(this.#store.mark);
+  async mark(): Promise<Mark | null> {
+    const store = this.#store;
+    await this.#arrive();
+    if (store.away) throw new Error('nobody answers');
+    this.#session = store.session;
+    return store.mark;
+  }
+
+  watch(told: (why: string) => void): void {
+    this.#store.watchers.push((why) => {
+      if (this.#alive()) told(why);
+    });
   }
 
   flush(): Promise<void> {
