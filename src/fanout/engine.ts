@@ -319,13 +319,28 @@ export class Engine implements WritePort {
     return moving;
   }
 
-  /** Whether all that is left stands behind parked writes, which no drain will see the end of. */
+  /**
+   * Whether all that is left stands behind parked writes or waits for stores that are apart: no
+   * drain will see the end of it, and the next start takes it up.
+   */
   #stuck(): boolean {
-    if (this.parking.size === 0) return false;
-    for (const { phase } of this.live.all()) {
-      if (phase !== 'settled' && phase !== 'parked' && phase !== 'queued') return false;
+    if (this.parking.size === 0 && !this.#someApart()) return false;
+    for (const write of this.live.all()) {
+      const { phase } = write;
+      if (phase === 'settled' || phase === 'parked' || phase === 'queued') continue;
+      if (!this.#waitsForApart(write)) return false;
     }
     return true;
+  }
+
+  #someApart(): boolean {
+    return this.fanout.drivers().some(({ apart }) => apart !== null);
+  }
+
+  #waitsForApart({ plan, awaited }: HeldWrite): boolean {
+    const stashes = [...plan.stashes, plan.reader];
+    const waiting = stashes.filter((_, at) => (awaited & (1 << at)) !== 0);
+    return waiting.length > 0 && waiting.every((id) => this.fanout.driver(id).apart !== null);
   }
 
   #receiptKept(uow: Uow, idempotency: Idempotency): void {

@@ -95,8 +95,11 @@ export class Joining {
     let told = '';
     for (let tries = 1; !this.#stopped; tries += 1) {
       await driver.idle();
+      let reached = false;
       try {
-        const sent = await this.#refill(driver, await this.#mark(driver));
+        const mark = await this.#mark(driver);
+        reached = true;
+        const sent = await this.#refill(driver, mark);
         if (this.#isStopped()) return;
         driver.join();
         warned(`stash "${driver.stash.id}" takes part again; ${sent} attempts were refilled`);
@@ -108,7 +111,9 @@ export class Joining {
         const bad = error instanceof JournalDamaged || error instanceof Fault;
         if (bad && why !== told) warned(`stash "${driver.stash.id}" cannot take part: ${why}`);
         if (bad) told = why;
-        await pause(clock, bad ? LIMITS.settleRetryMsMax : settlePauseMs(tries));
+        // A store out of reach may be back in a moment, however its adapter words that.
+        const slow = error instanceof JournalDamaged || (bad && reached);
+        await pause(clock, slow ? LIMITS.settleRetryMsMax : settlePauseMs(tries));
       }
     }
   }

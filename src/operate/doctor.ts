@@ -35,6 +35,20 @@ export async function examine(
   return lines;
 }
 
+/**
+ * What a start tells of its stores: everything that is not well, since it decides what may be lost.
+ * A store that cannot be asked now is told of when it joins.
+ */
+export async function illFindings(stashes: Iterable<Stash>): Promise<DoctorLine[]> {
+  const found = await Promise.all(
+    [...stashes].map(async (stash) => {
+      const findings = await stash.probe();
+      return findings.map((finding) => ({ part: `stash ${stash.id}`, ...finding }));
+    }),
+  );
+  return found.flat().filter(({ level }) => level !== 'ok');
+}
+
 async function disk(world: World, dataDirectory: string): Promise<DoctorLine[]> {
   const part = 'disk';
   try {

@@ -153,6 +153,24 @@ test('P21: nothing is trimmed while a store is apart', async () => {
   assert.equal(log.journal.first, 0);
 });
 
+test('a stop does not wait for a store that is apart; the next start goes on', async () => {
+  const { house, a, reader } = await build();
+  a.says = () => 'dropped';
+  house.put('k', 'v', { respond: 'held' });
+  await house.until('sent', () => a.calls.includes('apply 1.1'));
+  a.away = true;
+  a.part();
+  await house.pass(100);
+  const before = house.schedule.nowMs;
+  assert.deepEqual(await house.stop(20_000), { unsettled: 1 });
+  assert.ok(house.schedule.nowMs - before < 5000);
+  a.away = false;
+  a.says = () => 'stored';
+  await house.start();
+  await house.quiet();
+  assert.deepEqual([a.live(lane('k', 'held')), reader.live(lane('k', 'held'))], [['1.1'], ['1.1']]);
+});
+
 test('P25: a connection is on disk before anything goes over it, and the next start finds it', async () => {
   const { house } = await build();
   const connection: RecordedConnection = {
