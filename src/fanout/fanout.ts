@@ -44,6 +44,7 @@ export class Fanout implements DriverEvents {
   #parking: Parking | null = null;
   #grants = 0;
   #pumping = false;
+  #kickSet = false;
 
   constructor(parts: FanoutParts) {
     this.#parts = parts;
@@ -119,7 +120,17 @@ export class Fanout implements DriverEvents {
     } finally {
       this.#pumping = false;
     }
-    for (const driver of this.#drivers.values()) driver.kick();
+    this.#kickSoon();
+  }
+
+  /** Several lots that became durable together go out together. */
+  #kickSoon(): void {
+    if (this.#kickSet) return;
+    this.#kickSet = true;
+    queueMicrotask(() => {
+      this.#kickSet = false;
+      for (const driver of this.#drivers.values()) driver.kick();
+    });
   }
 
   /** Several attempts of one key at once: not where a store keeps a before-image. */

@@ -68,6 +68,11 @@ export class Lanes {
     }
   }
 
+  /** Somebody stands behind `write` (or behind its run) in one of its lanes. */
+  isAwaited({ lanes }: HeldWrite): boolean {
+    return lanes.some((lane) => lane.head < lane.queue.length);
+  }
+
   /** Notes a commit for those that run beside it: an older one that fails now is superseded. */
   committed(write: HeldWrite): void {
     for (const lane of write.lanes) lane.committed = Math.max(lane.committed, write.order);

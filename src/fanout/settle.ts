@@ -71,10 +71,13 @@ export class Settle {
     if (later.length === 0) {
       log.appendRiding(entries);
     } else {
-      log.appendThen(entries, () => {
+      const release = (): void => {
         for (const write of later) lanes.release(write);
         this.#parts.released();
-      });
+      };
+      // A later write of one of these keys brings them along: its hold is appended behind them.
+      if (later.some((write) => lanes.isAwaited(write))) log.appendThen(entries, release);
+      else log.appendRiding(entries, release);
     }
     for (const write of writes) {
       live.settled(write);

@@ -63,6 +63,7 @@ export class IntakeLog {
   #committing = false;
   #full = false;
   #riders: LogEntry[] = [];
+  #afterRide: (() => void)[] = [];
   #ride: Timer | null = null;
   #waiters: Waiter[] = [];
   #broken: JournalBroken | null = null;
@@ -122,10 +123,11 @@ export class IntakeLog {
 
   /**
    * Appends records that nobody waits for: they stand before everything that is appended later, and
-   * share its sync. A broken journal is told by the event.
+   * share its sync; `then` is called once they are on disk. A broken journal is told by the event.
    */
-  appendRiding(entries: readonly LogEntry[]): void {
+  appendRiding(entries: readonly LogEntry[], then?: () => void): void {
     for (const entry of entries) this.#riders.push(entry);
+    if (then !== undefined) this.#afterRide.push(then);
     this.#ride ??= this.#clock.after(RIDE_MS, () => this.#sendRiders());
   }
 
@@ -133,9 +135,13 @@ export class IntakeLog {
     const riders = this.#riders;
     if (riders.length === 0) return;
     this.#riders = [];
+    const told = this.#afterRide;
+    this.#afterRide = [];
     this.#ride?.cancel();
     this.#ride = null;
-    this.appendThen(riders, () => {});
+    this.appendThen(riders, () => {
+      for (const then of told) then();
+    });
   }
 
   /**
