@@ -9,6 +9,7 @@ import { emptyMap } from './document.ts';
 import type { MapTree, Tree } from './document.ts';
 import { FaultList } from './faults.ts';
 import type { Place } from './faults.ts';
+import { fill } from './fill.ts';
 import { checkLeaf, LATER, treeKind } from './leaf.ts';
 import type { Field, Fields, Leaf, NamedField, RecordField, StashConfig } from './field.ts';
 import type { TextTemplate, TtlField } from './field.ts';
@@ -161,6 +162,9 @@ function checkStash(tree: Tree, path: string, checking: Checking): StashConfig |
     if (field.type !== 'template') continue;
     const written = map.entries.get(name)?.tree;
     if (written?.kind === 'scalar') templates.set(name, written.parts);
+    else if (written === undefined && field.default !== undefined) {
+      templates.set(name, fill(field.default, () => undefined).parts);
+    }
   }
   return { id: path.slice(path.lastIndexOf('.') + 1), kind, options, templates };
 }

@@ -21,7 +21,6 @@ const ADAPTERS: readonly StashSpec[] = [
       file: { type: 'string', doc: 'Where.' },
       keep: { type: 'integer', default: 10, min: 1, doc: 'How many.' },
     },
-    placeOf: () => null,
   },
   {
     kind: 'shared',
@@ -37,7 +36,6 @@ const ADAPTERS: readonly StashSpec[] = [
       tags: { type: 'strings', default: [], doc: 'Words.' },
       name: { type: 'template', doc: 'Name of a key.' },
     },
-    placeOf: (options) => (typeof options.name === 'string' ? String(options.url) : null),
   },
   { kind: 'sink', title: 'Sink', doc: 'Write only.', roles: ['stash'], fields: {} },
 ];
@@ -247,15 +245,6 @@ test('flows find their stashes: reader first, reader out of write, no two alike'
   await assert.rejects(flow('{ read: [a, b] }'), /"b" is read from but never written to/);
   await assert.rejects(flow('{}'), /several stashes can be read/);
   await assert.rejects(flow('{ read: [] }'), /needs a reader/);
-});
-
-test('two flows that could overwrite each other in a store are refused', async () => {
-  const named = 'stashes: { s: { kind: shared, url: "u", name: "${{ key }}" } }\n';
-  const two = 'accounts: { x: { flows: { a: {}, b: {} } } }';
-  const [fault] = await faultsOf(named + two);
-  assert.match(fault?.detail ?? '', /x\/b .* could collide with x\/a/);
-  assert.deepEqual(await faultsOf(`${named}accounts: { x: { flows: { a: {} } } }`), []);
-  assert.deepEqual(await faultsOf(`stashes: { s: { kind: shared, url: "u" } }\n${two}`), []);
 });
 
 test('schemas are read from files beside the document, strictly', async () => {

@@ -2,19 +2,18 @@
  * The checks that look at several fields at once, and the step from a checked document to the
  * configuration that the other rooms use.
  */
-import type { StashSpec } from '../contracts/spec.ts';
 import type { FlowLimits } from '../contracts/flow.ts';
 import { parseStrictJson } from './json-file.ts';
 import { defaultOptions } from './check.ts';
-import type { Checking } from './check.ts';
 import type { Config, FlowConfig, Limits, MapSource, SchemaSource, ShapeSource } from './config.ts';
 import type { StashConfig } from './field.ts';
 import type { CheckedDocument, CheckedFlow } from './fields.ts';
 import type { Tree } from './document.ts';
-import type { Place } from './faults.ts';
 import { compileSchema } from './json-schema.ts';
-import { checkExpression, plainOf, templateOf } from './mapping.ts';
+import { plainOf, templateOf } from './mapping.ts';
 import { didYouMean } from './nearest.ts';
+import { checkStores, placeOf, specOf } from './places.ts';
+import type { Placing } from './places.ts';
 
 /** Schema files by the path written in the document: text, null when not readable. */
 export type SchemaFiles = ReadonlyMap<string, string | null> | null;
@@ -27,8 +26,7 @@ export const EMBEDDED = {
   kind: 'sqlite',
 } as const;
 
-export interface Resolving extends Checking {
-  readonly source: string;
+export interface Resolving extends Placing {
   /** Null: schema files are not looked at (examples in documents). */
   readonly schemas: SchemaFiles;
 }
@@ -44,8 +42,7 @@ export function resolve(document: CheckedDocument, resolving: Resolving): Config
     const resolved = resolveFlow(flow, stashes, limits, resolving);
     if (resolved !== null) flows.set(`${flow.account}/${flow.name}`, resolved);
   }
-  for (const stash of stashes.values()) checkTemplates(stash, resolving);
-  checkCollisions(flows, stashes, resolving);
+  checkStores(flows, stashes, resolving);
   return {
     source: resolving.source,
     http: document.http,
@@ -93,15 +90,6 @@ function accessOf(document: CheckedDocument, resolving: Resolving): 'open' | 'lo
       'read and write. Access keys come in a later version.',
   );
   return 'loopback';
-}
-
-/** The nearest place that was written: of the path, or of what holds it. */
-function placeOf(resolving: Resolving, ...paths: readonly string[]): Place {
-  for (const path of paths) {
-    const place = resolving.places.get(path);
-    if (place !== undefined) return place;
-  }
-  return { file: resolving.source, line: 1, col: 1 };
 }
 
 function stashesOf(
@@ -212,10 +200,6 @@ function defaultRead(
   return [];
 }
 
-function specOf(stash: StashConfig, resolving: Resolving): StashSpec | undefined {
-  return resolving.adapters.find((adapter) => adapter.kind === stash.kind);
-}
-
 function checkStash(
   id: string,
   role: 'stash' | 'reader',
@@ -297,43 +281,4 @@ function schemaOf(tree: Tree | undefined, resolving: Resolving): SchemaSource | 
     return null;
   }
   return { json, place };
-}
-
-function checkTemplates(stash: StashConfig, resolving: Resolving): void {
-  for (const [option, parts] of stash.templates) {
-    const place = placeOf(resolving, `stashes.${stash.id}.${option}`);
-    for (const part of parts) {
-      if (typeof part !== 'string') checkExpression(part.cel, 'store', place, resolving.faults);
-    }
-  }
-}
-
-/** Two flows in one place of one store would read and overwrite each other's keys. */
-function checkCollisions(
-  flows: ReadonlyMap<string, FlowConfig>,
-  stashes: ReadonlyMap<string, StashConfig>,
-  resolving: Resolving,
-): void {
-  const taken = new Map<string, { flow: string; stash: string }>();
-  for (const [name, flow] of flows) {
-    for (const id of new Set([flow.reader, ...flow.stashes])) {
-      const stash = stashes.get(id);
-      const spec = stash === undefined ? undefined : specOf(stash, resolving);
-      const where =
-        stash === undefined ? null : (spec?.placeOf?.({ ...stash.options, id }) ?? null);
-      if (where === null || stash === undefined) continue;
-      const place = `${stash.kind} ${where}`;
-      const other = taken.get(place);
-      if (other === undefined) {
-        taken.set(place, { flow: name, stash: id });
-        continue;
-      }
-      resolving.faults.add(
-        flow.place,
-        `${name} (stash "${id}") could collide with ${other.flow} (stash "${other.stash}"): ` +
-          'both put their keys in the same place under the same names',
-        `Give each its own place, or let account and flow be part of the names in "${id}".`,
-      );
-    }
-  }
 }

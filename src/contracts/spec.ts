@@ -52,6 +52,14 @@ export type FieldSpec = FieldDoc &
 
 export type StashRole = 'reader' | 'member' | 'both';
 
+/** The physical name of a key is `before`, the key, `after`. */
+export interface KeyPlace {
+  /** One server, database or bucket, such that names in two of them never meet. */
+  readonly store: string;
+  readonly before: string;
+  readonly after: string;
+}
+
 export interface StashSpec {
   /** The word behind `kind:`. */
   readonly kind: string;
@@ -60,10 +68,20 @@ export interface StashSpec {
   readonly roles: readonly ('stash' | 'reader')[];
   readonly fields: Readonly<Record<string, FieldSpec>>;
   /**
-   * Names the place a flow's keys are put, for the check that no two flows can collide in one
-   * store; null when account and flow are part of every physical name by construction.
+   * Where a flow's keys land, for the check that no two flows can collide in one store; null when
+   * account and flow are part of every physical name by construction. `options` as checked, and
+   * `id`; `names` renders a `template` option for the flow and a key. Throws a Fault when keys of
+   * the flow could not be told apart.
    */
-  readonly placeOf?: (options: Record<string, unknown>) => string | null;
+  readonly placeOf?: (
+    options: Readonly<Record<string, unknown>>,
+    names: (option: string, key: string) => string,
+  ) => KeyPlace | null;
+  /**
+   * The physical store behind these options (and `id`), such that two entries with the same one
+   * would mix their versions and marks; null when entries may share a store.
+   */
+  readonly sameStore?: (options: Readonly<Record<string, unknown>>) => string | null;
   /** It keeps its values in another way as reader than as a member, so it cannot be both. */
   readonly oneRole?: boolean;
 }
@@ -100,6 +118,8 @@ export interface Callbacks {
    * body is what came from outside: nothing about it was checked.
    */
   expect(token: string, withinMs: number): Promise<CallbackAnswer | null>;
+  /** Ends the wait for `token`, if there is one: it resolves with null. */
+  forget(token: string): void;
 }
 
 export interface CallbackAnswer {

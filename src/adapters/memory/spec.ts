@@ -39,7 +39,6 @@ const SPEC: StashSpec = {
       doc: 'How many committed versions of a key are kept, the current one included.',
     },
   },
-  placeOf: () => null,
 };
 
 /** The adapter as the registry lists it. */

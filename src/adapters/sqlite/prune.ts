@@ -228,17 +228,19 @@ export class Pruning {
   }
 
   /** Looks at every key of an attempt; false when there was more to remove than one slice may. */
-  #settle([uow, attempt, kind, space, text]: Walked, slice: Slice): boolean {
+  #settle([uow, attempt, kind, space, text, , expiresAt]: Walked, slice: Slice): boolean {
     if (kind === TOMBSTONE) {
       if (uow >= slice.below) return true;
       this.#statements.drop.run(uow, attempt);
       slice.gone += 1;
       return true;
     }
+    // What expired before it was settled: the walk over the expired has passed it already.
+    const stays = kind === SET && (expiresAt === null || expiresAt > slice.now);
     for (const key of keysOf(text)) {
       const name = `${space}/${key}`;
       if (slice.seen.has(name)) continue;
-      if (slice.fresh && kind === SET && this.#hasFew(space, key, slice)) continue;
+      if (slice.fresh && stays && this.#hasFew(space, key, slice)) continue;
       if (!this.#trim(space, key, slice)) return false;
       slice.seen.add(name);
     }

@@ -1,5 +1,5 @@
 /** What a SQLite stash can be told, and how it is opened. */
-import { resolve } from 'node:path';
+import { normalize, resolve } from 'node:path';
 import type { StashAdapter, StashSpec } from '../../contracts/spec.ts';
 import { SqliteReader } from './reader.ts';
 import { SqliteStash } from './stash.ts';
@@ -36,17 +36,16 @@ const SPEC: StashSpec = {
       doc: 'A larger value is refused.',
     },
   },
-  placeOf: () => null,
+  sameStore: (options) => fileOf(options, options['id']),
 };
 
 /** The adapter as the registry lists it. `open` makes the file where it is missing. */
 export const sqliteAdapter: StashAdapter = {
   spec: SPEC,
   async open({ id, options, dataDirectory, world }) {
-    const file = typeof options['file'] === 'string' ? options['file'] : `${id}.db`;
     const stash = await SqliteStash.open({
       id,
-      path: resolve(dataDirectory, file),
+      path: resolve(dataDirectory, fileOf(options, id)),
       keepVersions: numberOr(options['keepVersions'], 10),
       keepForMs: numberOr(options['keepFor'], 7 * 24 * 3_600_000),
       valueBytesMax: numberOr(options['maxValue'], 64 * 1024 * 1024),
@@ -55,6 +54,11 @@ export const sqliteAdapter: StashAdapter = {
     return { stash, reader: new SqliteReader(stash.versions, world.clock) };
   },
 };
+
+/** From the data directory, written one way only. */
+function fileOf(options: Readonly<Record<string, unknown>>, id: unknown): string {
+  return normalize(typeof options['file'] === 'string' ? options['file'] : `${String(id)}.db`);
+}
 
 function numberOr(value: unknown, otherwise: number): number {
   return typeof value === 'number' ? value : otherwise;
