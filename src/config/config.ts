@@ -12,7 +12,7 @@ export type { StashConfig } from './field.ts';
 export interface Config {
   /** The file it was read from, or `the embedded default`. */
   readonly source: string;
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: CheckedDocument['http'];
   /** `loopback`: nothing beyond this machine can reach the port. */
   readonly access: 'open' | 'loopback';
   readonly logging: CheckedDocument['logging'];

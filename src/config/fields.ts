@@ -118,6 +118,14 @@ export const FIELDS = {
         max: 65535,
         doc: 'Port to listen on; 0 takes a free one.',
       },
+      publicUrl: {
+        type: 'string',
+        pattern: String.raw`^https?://[^\s/?#@]+[^\s?#@]*$`,
+        doc:
+          'Where stores of kind http reach this server for their callbacks, if that is not the ' +
+          'address it listens on.',
+        example: 'https://holdfast.example.com',
+      },
     },
   },
   access: {

@@ -39,6 +39,10 @@ export class Callbacks implements CallbacksContract, CallbackPort {
     });
   }
 
+  forget(token: string): void {
+    this.#waiting.get(token)?.(null);
+  }
+
   deliver(token: string, answer: CallbackAnswer): boolean {
     const waiting = this.#waiting.get(token);
     waiting?.(answer);

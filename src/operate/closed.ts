@@ -3,6 +3,7 @@
  * everything else away with 503, so that whoever waits can tell "starting" from "not there".
  */
 import type {
+  CallbackPort,
   DeletionPort,
   FailurePort,
   FlowsPort,
@@ -27,8 +28,15 @@ function refuse(): Promise<never> {
   return Promise.reject(starting());
 }
 
-/** Ports that turn everything away; `status` and `flows` are known from the start. */
-export function closedPorts(flows: FlowsPort, status: StatusPort, clock: Clock) {
+/** What is open from the start: stores may answer while the intake is read. */
+export interface OpenPorts {
+  readonly flows: FlowsPort;
+  readonly status: StatusPort;
+  readonly callbacks: CallbackPort;
+}
+
+/** Ports that turn everything else away. */
+export function closedPorts(open: OpenPorts, clock: Clock) {
   const write: WritePort = {
     submit: (_request, answer) => {
       clock.soon(() => answer({ answer: 'turned-away', fault: starting() }));
@@ -53,5 +61,5 @@ export function closedPorts(flows: FlowsPort, status: StatusPort, clock: Clock) 
   };
   const deletions: DeletionPort = { plan: refuse, run: refuse, get: refuse };
   const lanes: LanesPort = { parked: refuse };
-  return { flows, status, write, read, failures, deletions, lanes };
+  return { ...open, write, read, failures, deletions, lanes };
 }

@@ -1,6 +1,6 @@
 /**
- * The stash suite over the HTTP adapter: all attempts of a call in one request, in many at once, and
- * each in one of its own.
+ * The stash suite over the HTTP adapter: all attempts of a call in one request, in many at once,
+ * and each in one of its own.
  */
 import { WireServer, SECRET } from '../../src/adapters/http/server.testing.ts';
 import { httpAdapter } from '../../src/adapters/http/spec.ts';

@@ -51,6 +51,12 @@ async function run(
     configPrint: body('configPrint'),
     configSchema: body('configSchema'),
     doctor: body('doctor'),
+    stashCheck: (wish, tell) => {
+      told.push(['stashCheck', wish as unknown as ConfigFlags]);
+      const result = { promise: 'is sound', result: more.exits === 1 ? 'failed' : 'ok' } as const;
+      tell(result);
+      return Promise.resolve({ results: [result], left: 'nothing was stored' });
+    },
   };
   const code = await runCli(argv, io, bodies);
   return { code, out: Buffer.concat(out).toString('utf8'), err, told };
@@ -175,4 +181,26 @@ test('colour only on a terminal, and never with NO_COLOR', async () => {
     /^error:/,
   );
   assert.match((await run(['get', 'nowhere'])).err, /^error:/);
+});
+
+test('stash-check: a secret, a line for each promise, 1 if one is broken', async () => {
+  const url = 'http://127.0.0.1:1/stash';
+  const bare = await run(['stash-check', url]);
+  assert.equal(bare.code, 2);
+  assert.match(bare.err, /HOLDFAST_STASH_SECRET/);
+  const env = { HOLDFAST_STASH_SECRET: ' whsec_c2VjcmV0 ' };
+  const fine = await run(['stash-check', url, '--batch', '1', '--deadline', '3s'], { env });
+  assert.deepEqual([fine.code, fine.out], [0, 'ok       is sound\n']);
+  assert.match(fine.err, /1 kept, 0 broken, 0 not tried; nothing was stored/);
+  const wish = fine.told[0]?.[1] as unknown as Record<string, unknown>;
+  assert.deepEqual(
+    [wish['secret'], wish['batch'], wish['deadlineMs']],
+    ['whsec_c2VjcmV0', 1, 3000],
+  );
+  const broken = await run(['stash-check', url, '-o', 'ndjson'], { env, exits: 1 });
+  assert.equal(broken.code, 1);
+  assert.equal((JSON.parse(broken.out) as { result: string }).result, 'failed');
+  for (const args of [['ftp://x'], [url, '--batch', '0'], [url, '--timeout', 'soon']]) {
+    assert.equal((await run(['stash-check', ...args], { env })).code, 2);
+  }
 });

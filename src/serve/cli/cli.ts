@@ -1,7 +1,7 @@
 /**
  * The command line. Data on stdout, words on stderr; exit codes: 0, 1 failed, 2 usage, 69 server
  * not reachable, 74 journal I/O, 78 configuration. What runs in this process (serve, validate,
- * config, doctor) is handed in by main; everything else talks HTTP.
+ * config, doctor, stash-check) is handed in by main; everything else talks HTTP.
  */
 import { Command, CommanderError, Option } from 'commander';
 
@@ -12,6 +12,7 @@ import { CommandFailed, EXIT, tinted } from './io.ts';
 import type { CliIo } from './io.ts';
 import { OUTPUT_FORMS, oneText } from './output.ts';
 import type { OutputForm } from './output.ts';
+import { addStashCheck, type RunCheck } from './stash-check.ts';
 
 /** What commands that read the configuration were told. */
 export interface ConfigFlags {
@@ -30,9 +31,10 @@ export interface Bodies {
   configPrint(flags: ConfigFlags, io: CliIo): Promise<number>;
   configSchema(flags: ConfigFlags, io: CliIo): Promise<number>;
   doctor(flags: ConfigFlags, io: CliIo): Promise<number>;
+  readonly stashCheck: RunCheck;
 }
 
-type ConfigBody = Exclude<keyof Bodies, 'version'>;
+type ConfigBody = Exclude<keyof Bodies, 'version' | 'stashCheck'>;
 
 /** Short names for the fields that are set most often. */
 const SHORT: Readonly<Record<string, string>> = {
@@ -107,6 +109,7 @@ function programOf(io: CliIo, bodies: Bodies, ends: (code: number) => void): Com
   addDataCommands(program, io, addShared);
   addFailureCommands(program, io, addShared);
   addLocal(program.command('doctor'), 'look for what could go wrong', 'doctor');
+  addStashCheck(addOutput(program.command('stash-check')), io, bodies.stashCheck, ends);
   addOutput(program.command('version'))
     .summary('print the version')
     .action(({ output }: { output: OutputForm }) => {

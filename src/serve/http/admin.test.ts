@@ -228,3 +228,21 @@ test('errors: a page for people, JSON for programs, one per code', async () => {
 test('config is given as the port gives it', async () => {
   assert.deepEqual(await (await ask('/v1/config')).json(), { version: 1, access: 'open' });
 });
+
+test('callbacks: handed on byte for byte to the one who waits; 404 when nobody does', async () => {
+  const body = '{"replies": [ {"reply": "stored"}]}';
+  const post = (token: string) =>
+    fetch(`${server.http.url}/v1/callbacks/${token}`, { method: 'POST', headers: JSON_TYPE, body });
+  const taken = await post('waited-for');
+  assert.deepEqual([taken.status, await taken.text()], [204, '']);
+  assert.deepEqual(server.fakes.calls, [`callback waited-for application/json ${body}`]);
+  const nobody = await post('another');
+  assert.equal(nobody.status, 404);
+  assert.equal((await problem(nobody))['code'], 'not-found');
+  const large = await fetch(`${server.http.url}/v1/callbacks/waited-for`, {
+    method: 'POST',
+    headers: JSON_TYPE,
+    body: 'x'.repeat(2 * 1024 * 1024),
+  });
+  assert.equal((await problem(large))['code'], 'too-large');
+});

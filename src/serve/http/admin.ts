@@ -1,5 +1,6 @@
 /** Every call outside the data resource, by the id of its row in the route table. */
 import type { Asked, Call } from './call.ts';
+import { callback } from './callbacks.ts';
 import { deletionPlan, deletionRun, deletionShow } from './deletions.ts';
 import { docsPage } from './docspage.ts';
 import { errorPage, errorsPage } from './errorpages.ts';
@@ -33,6 +34,7 @@ export const ADMIN: Readonly<Record<string, AdminHandler>> = {
   'failure-discard': failureDiscard,
   rejections,
   'lanes-parked': lanesParked,
+  callback,
   config,
   live,
   livez: live,

@@ -1,6 +1,7 @@
 /** The door: what every call shares. One per running server. */
 import type { WritePort } from '../../intake/request.ts';
 import type {
+  CallbackPort,
   DeletionPort,
   FailurePort,
   FlowsPort,
@@ -23,6 +24,7 @@ export interface Ports {
   readonly failures: FailurePort;
   readonly deletions: DeletionPort;
   readonly lanes: LanesPort;
+  readonly callbacks: CallbackPort;
   readonly status: StatusPort;
 }
 

@@ -4,6 +4,7 @@
  */
 import type { FlowPlan } from '../../contracts/flow.ts';
 import type {
+  CallbackPort,
   Deletion,
   DeletionPort,
   FailurePort,
@@ -95,6 +96,7 @@ export function fakePorts(): Fakes {
     failures: fakeFailures(fakes),
     deletions: fakeDeletions(fakes),
     lanes: fakeLanes(),
+    callbacks: fakeCallbacks(fakes),
     status: fakeStatus(fakes),
   });
 }
@@ -224,6 +226,17 @@ function fakeDeletions(fakes: Fakes): DeletionPort {
       return Promise.resolve(running);
     },
     get: (id) => Promise.resolve(fakes.deletionRows.get(id) ?? null),
+  };
+}
+
+/** Somebody waits for the token `waited-for`. */
+function fakeCallbacks(fakes: Fakes): CallbackPort {
+  return {
+    deliver: (token, { headers, body }) => {
+      const type = headers['content-type'] ?? '';
+      fakes.calls.push(`callback ${token} ${type} ${Buffer.from(body).toString('utf8')}`);
+      return token === 'waited-for';
+    },
   };
 }
 

@@ -76,6 +76,7 @@ test('every documented route answers as documented', async (t) => {
       uow: '1',
       id: 'd1',
       code: 'not-found',
+      token: 'waited-for',
     };
     let answered = 0;
     for (const row of ROUTES) {
@@ -83,6 +84,7 @@ test('every documented route answers as documented', async (t) => {
       const bodies: Record<string, string> = {
         value: '1',
         record: '{}',
+        answer: '{"replies": []}',
         ReadRequest: '{"account":"default","flow":"default","keys":["k"]}',
         DeletionRequest: '{"account":"default","flow":"default","pattern":"a*"}',
       };

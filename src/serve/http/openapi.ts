@@ -77,6 +77,7 @@ const PATH_DOCS: Readonly<Record<string, [string, Json]>> = {
   ],
   uow: ['The unit of work.', { type: 'integer', minimum: 0 }],
   id: ['The id of the plan.', { type: 'string' }],
+  token: ['Of the call that is answered.', { type: 'string' }],
   code: ['The code of the error.', { enum: Object.keys(CATALOGUE) }],
 };
 
@@ -124,6 +125,10 @@ function bodyOf(row: RouteRow): Json | null {
   if (row.body === 'value') {
     const description = 'The value, in the media type of the flow; gzip, deflate and br are taken.';
     return { required: true, description, content: { 'application/json': {}, '*/*': {} } };
+  }
+  if (row.body === 'answer') {
+    const description = 'The replies, signed as the call was; see docs/HTTP-STASH.md.';
+    return { required: true, description, content: { 'application/json': {} } };
   }
   if (row.body === 'record') return { required: true, content: { 'application/json': {} } };
   return { required: true, content: { 'application/json': { schema: refTo(row.body) } } };

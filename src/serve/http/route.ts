@@ -29,8 +29,8 @@ export interface RouteRow {
   readonly doc?: string;
   readonly query: readonly QueryRow[];
   readonly headers?: readonly HeaderRow[];
-  /** A schema for JSON bodies, `value` for the bytes of a value, absent: no body. */
-  readonly body?: SchemaName | 'value' | 'record';
+  /** A schema for JSON, `value` for bytes of a value, `answer` for a store's; absent: no body. */
+  readonly body?: SchemaName | 'value' | 'record' | 'answer';
   readonly answers: readonly AnswerRow[];
   readonly faults: readonly ErrorCode[];
   /** Successes are on the hot path: logged at debug only. */
