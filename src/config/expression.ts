@@ -131,6 +131,26 @@ export function compileExpression(cel: string, scope: Scope): Evaluate {
   }
 }
 
+/** One piece of a text: as it stands, or what a name stands for. */
+export type Piece = { readonly text: string } | { readonly name: string };
+
+/**
+ * The pieces of an expression that only puts texts and names one behind the other, or null: joining
+ * them is many times as fast as evaluating it.
+ */
+export function piecesOf(cel: string, scope: Scope): readonly Piece[] | null {
+  const pieces: Piece[] = [];
+  const open: unknown[] = [environmentOf(scope).parse(cel).ast];
+  while (open.length > 0) {
+    const { op, args } = open.pop() as { op?: unknown; args?: unknown };
+    if (op === '+' && Array.isArray(args)) open.push(args[1], args[0]);
+    else if (op === 'value' && typeof args === 'string') pieces.push({ text: args });
+    else if (op === 'id' && typeof args === 'string') pieces.push({ name: args });
+    else return null;
+  }
+  return pieces;
+}
+
 /**
  * The engine's own `matches` cannot be overridden by registration, so calls are renamed in the tree
  * before it is checked; macro bodies share their nodes with the tree walked here.

@@ -1,7 +1,7 @@
 /**
  * Renders the texts with expressions that stores are given for their names (`template` options).
  */
-import { compileExpression, ExpressionError } from './expression.ts';
+import { compileExpression, ExpressionError, piecesOf } from './expression.ts';
 import type { TextTemplate } from './field.ts';
 
 export interface StoreNames {
@@ -15,12 +15,30 @@ export interface StoreNames {
  * something other than a text or a whole number.
  */
 export function textRenderer(template: TextTemplate): (names: StoreNames) => string {
-  const parts = template.map((part) => (typeof part === 'string' ? () => part : leaf(part.cel)));
-  return (names) => parts.map((part) => part(names)).join('');
+  const parts = template.flatMap((part) =>
+    typeof part === 'string' ? () => part : leaf(part.cel),
+  );
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1) return only;
+  return (names) => {
+    let text = '';
+    for (const part of parts) text += part(names);
+    return text;
+  };
 }
 
-function leaf(cel: string): (names: StoreNames) => string {
+type Part = (names: StoreNames) => string;
+
+function leaf(cel: string): Part | Part[] {
   const evaluate = compileExpression(cel, 'store');
+  const pieces = piecesOf(cel, 'store');
+  if (pieces !== null) {
+    return pieces.map((piece): Part => {
+      if ('text' in piece) return () => piece.text;
+      const name = piece.name as keyof StoreNames;
+      return (names) => names[name];
+    });
+  }
   return (names) => {
     const value = evaluate({ ...names });
     if (typeof value === 'string' || typeof value === 'bigint') return String(value);
