@@ -154,7 +154,8 @@ export class Engine implements WritePort {
     const mark = () => fanout.mark();
     const warned = (what: string) => events.warned(what);
     const open = (driver: StashDriver) => this.#openIn(driver);
-    this.#joining = new Joining({ clock, log, epoch, mark, open, warned });
+    const joined = ({ stash }: StashDriver) => this.parking.wake(stash.id);
+    this.#joining = new Joining({ clock, log, epoch, mark, open, warned, joined });
     parts.connections.join({ log, state, epoch });
     const drivers = [...parts.stashes.values()].map((stash) => {
       const driver = new StashDriver(stash, clock, mark, fanout);

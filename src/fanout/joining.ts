@@ -24,6 +24,8 @@ export interface JoiningParts {
   /** Writes without outcome that the store must not lose, in the order of their lanes. */
   readonly open: (driver: StashDriver) => readonly HeldWrite[];
   readonly warned: (what: string) => void;
+  /** A store that was apart takes part again. */
+  readonly joined: (driver: StashDriver) => void;
 }
 
 export class Joining {
@@ -102,6 +104,7 @@ export class Joining {
         const sent = await this.#refill(driver, mark);
         if (this.#isStopped()) return;
         driver.join();
+        this.#parts.joined(driver);
         warned(`stash "${driver.stash.id}" takes part again; ${sent} attempts were refilled`);
         return;
       } catch (error) {

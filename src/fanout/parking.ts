@@ -47,6 +47,9 @@ const GROWTH = 6;
  */
 const JITTER = 0.25;
 
+/** What a store that came back is sent again is spread over this time. */
+const WAKE_SPREAD_MS = 1000;
+
 /** Pause before the next attempt after `attempt` failed, in milliseconds. */
 export function retryPauseMs(attempt: number, askedMs: number, fraction: number): number {
   const full = Math.min(LIMITS.retryFirstMs * GROWTH ** (attempt - 1), LIMITS.retryMsMax);
@@ -102,12 +105,26 @@ export class Parking {
     const bars = write.lanes.length > 0 ? write.keys : [];
     for (const key of bars) this.#byLane.set(laneKey(write.account, write.flow, key), write);
     if (write.retryAt === null) return;
+    this.#tryIn(write, Math.min(Math.max(write.retryAt - clock.wallMs(), 0), LIMITS.retryMsMax));
+  }
+
+  /** Whatever comes first of several timers starts the next attempt; the others find it gone. */
+  #tryIn(write: HeldWrite, ms: number): void {
     const { attempt } = write;
-    const wait = Math.min(Math.max(write.retryAt - clock.wallMs(), 0), LIMITS.retryMsMax);
-    clock.after(wait, () => {
+    this.#parts.clock.after(ms, () => {
       if (write.phase !== 'parked' || write.attempt !== attempt) return;
       this.#tryAgain(write).catch(() => {});
     });
+  }
+
+  /** A store takes part again: what it failed need not wait out its pause. */
+  wake(stash: string): void {
+    const { live, random } = this.#parts;
+    for (const write of live.all()) {
+      if (write.phase !== 'parked' || write.retryAt === null) continue;
+      const failed = write.lines.some((line) => line?.stash === stash && line.reply === 'failed');
+      if (failed) this.#tryIn(write, random.fraction() * WAKE_SPREAD_MS);
+    }
   }
 
   #leave(write: HeldWrite): void {

@@ -126,6 +126,29 @@ test('P24: a store that is away at the start joins when it comes; the rest is se
   assert.equal((await house.putNow('k', '3')).outcome, 'committed');
 });
 
+test('what a store failed is tried again when it comes back, not when its pause is over', async () => {
+  const place = await build();
+  const { house, a } = place;
+  a.says = () => 'outage';
+  const asked = house.put('k', 'v', { respond: 'held' });
+  await house.until('answered', () => asked.answer !== null);
+  const parked = (): boolean => house.engine.live.phases().parked === 1;
+  // Twice failed, so that its pause is longer than anything this test waits for.
+  for (let attempt = 1; attempt <= 2; attempt += 1) {
+    await house.until(
+      'parked',
+      () => parked() && house.engine.live.get(asked.uow)?.attempt === attempt,
+    );
+  }
+  a.says = () => 'stored';
+  a.part();
+  await house.until('joined', () => joined(place, 'a'));
+  const from = house.schedule.nowMs;
+  await house.until('settled', () => house.engine.live.get(asked.uow)?.phase === 'settled');
+  assert.ok(house.schedule.nowMs - from < 2000, `${house.schedule.nowMs - from} ms`);
+  assert.equal(a.live(lane('k')).length, 1);
+});
+
 test('P4: a store that comes back with the data of another journal stays apart, told once', async () => {
   const place = await build();
   const { house, a } = place;

@@ -182,7 +182,8 @@ export class SimStore {
       const same = side?.uow === uow && side.attempt === number;
       if (same && side.undone) return { reply: 'failed', detail: 'undone before', sent: true };
       if (same) continue;
-      if (side !== undefined && grant.counter < 0 && side.uow >= uow) continue;
+      // A refill is covered by what came later; an attempt of its own that was undone did not.
+      if (side !== undefined && grant.counter < 0 && side.uow > uow) continue;
       if (side !== undefined && grant.counter >= 0 && isAfter(side.grant, grant)) {
         return { reply: 'failed', detail: 'too late', sent: true };
       }
