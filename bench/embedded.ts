@@ -6,24 +6,21 @@
  * The data folder is made under --dir, or where the system keeps temporary files: it should lie on
  * a disk, or a sync costs nothing. --draft leaves bench/results/ as it is.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bodyOf, generate, generator, keyOf, type Load } from './load/load.ts';
-import { compare, keepResults, machine, median, report } from './measure.ts';
+import { bodyOf, generator, keyOf, type Load } from './load/load.ts';
+import { compare, keepResults, machine, report } from './measure.ts';
 import type { Comparison, Side } from './measure.ts';
+import { costWords, diskWords, medianCost, serve, spend } from './server.ts';
+import type { Cost, Server } from './server.ts';
 
 const CONNECTIONS = [1, 16, 64, 256];
 const KEYS = 10_000;
 const BODY_BYTES = 100;
 const FLOORS = { PUT: 0.25, GET: 0.5 } as const;
 const FILLERS = 64;
-/** statfs says this of a file system that lives in memory. */
-const TMPFS = 0x01021994;
-/** Ticks of the kernel's account of a process, per second: fixed on Linux. */
-const TICKS = 100;
 
 const { values: options } = parseArgs({
   options: {
@@ -36,87 +33,35 @@ const { values: options } = parseArgs({
 const seconds = Number(options.seconds);
 const rounds = Math.max(Number(options.rounds), options.draft ? 1 : 5);
 
-interface Server {
-  readonly name: string;
-  readonly child: ChildProcess;
-  /** Everything before the key. */
-  readonly url: string;
-}
-
-/** Starts a program and waits for the address that it says on stderr. */
-async function serve(
-  name: string,
-  args: readonly string[],
-  env: Record<string, string> = {},
-): Promise<Server> {
-  const child = spawn(process.execPath, args, {
-    cwd: folder,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const address = await new Promise<string>((found, failed) => {
-    let said = '';
-    child.stderr?.on('data', (piece: Buffer) => {
-      said += piece.toString();
-      const url = /serves on (http:\S+)/.exec(said)?.[1];
-      if (url !== undefined) found(url);
-    });
-    child.once('exit', () => failed(new Error(`${name} ended: ${said}`)));
-  });
-  return { name, child, url: `${address}/v1/data/default/default/` };
-}
-
-async function stop({ child }: Server): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = new Promise((done) => child.once('exit', done));
-  child.kill('SIGTERM');
-  await ended;
-}
-
-/** CPU seconds that a process has used so far, all its threads; null where there is no /proc. */
-function cpuSeconds({ child }: Server): number | null {
-  try {
-    const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8');
-    // The second field is a name in brackets that may hold blanks.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS;
-  } catch {
-    return null;
-  }
-}
-
 /** A side of a comparison that remembers what its requests cost and how long they took. */
 class Loading implements Side {
   readonly name: string;
-  readonly cpu: number[] = [];
-  readonly p99: number[] = [];
   readonly #server: Server;
   readonly #load: Load;
+  readonly #costs: Cost[] = [];
 
   constructor(server: Server, method: Load['method'], connections: number) {
     this.name = server.name;
     this.#server = server;
-    const { url } = server;
+    const url = dataOf(server);
     this.#load = { url, method, connections, seconds, keys: KEYS, bodyBytes: BODY_BYTES };
   }
 
   /** Requests answered per second. */
   async run(): Promise<number> {
-    const before = cpuSeconds(this.#server);
-    const loaded = await generate(this.#load);
-    const after = cpuSeconds(this.#server);
-    if (before !== null && after !== null) {
-      this.cpu.push(((after - before) * 1000) / loaded.requests);
-    }
-    this.p99.push(loaded.p99Ms);
-    return loaded.requests / loaded.seconds;
+    const { requestsPerSecond, cost } = await spend(this.#server.pid, this.#load);
+    this.#costs.push(cost);
+    return requestsPerSecond;
   }
 
-  /** Medians over the rounds, the one to warm up left out. */
-  get costs(): { cpuSecondsPer1000: number | null; p99Ms: number } {
-    const cpu = median(this.cpu.slice(1));
-    return { cpuSecondsPer1000: Number.isNaN(cpu) ? null : cpu, p99Ms: median(this.p99.slice(1)) };
+  get cost(): Cost {
+    return medianCost(this.#costs);
   }
+}
+
+/** Everything before the key. */
+function dataOf({ url }: Server): string {
+  return `${url}/v1/data/default/default/`;
 }
 
 /** Writes every key once, and returns one receipt: what plain then answers. */
@@ -148,7 +93,7 @@ async function check(url: string): Promise<void> {
 }
 
 async function measure(servers: readonly Server[]): Promise<boolean> {
-  const described = { ...machine(), generator, disk: diskWords() };
+  const described = { ...machine(), generator, disk: diskWords(folder) };
   console.log(JSON.stringify(described));
   const comparisons: (Comparison & { costs: unknown })[] = [];
   let passed = true;
@@ -159,8 +104,8 @@ async function measure(servers: readonly Server[]): Promise<boolean> {
       const name = `${method}, ${connections} connections`;
       const comparison = await compare(name, 'requests/s', sides, { rounds, floor });
       passed = report(comparison, sides) && passed;
-      const costs = sides.map((side) => side.costs);
-      console.log(`  ${sides.map((side) => costWords(side)).join('; ')}`);
+      const costs = sides.map((side) => side.cost);
+      for (const { name: side, cost } of sides) console.log(`  ${costWords(side, cost)}`);
       comparisons.push({ ...comparison, costs });
     }
   }
@@ -170,29 +115,21 @@ async function measure(servers: readonly Server[]): Promise<boolean> {
   return passed;
 }
 
-function costWords({ name, costs }: Loading): string {
-  const { cpuSecondsPer1000: cpu, p99Ms } = costs;
-  const spent = cpu === null ? '' : `${(cpu * 1000).toFixed(1)} ms CPU per 1,000 requests, `;
-  return `${name}: ${spent}99th percentile ${p99Ms.toFixed(2)} ms`;
-}
-
-function diskWords(): string {
-  return statfsSync(folder).type === TMPFS ? 'in memory: syncs cost nothing here' : 'on disk';
-}
-
 const folder = mkdtempSync(join(options.dir, 'holdfast-bench-'));
 const servers: Server[] = [];
 try {
   const main = join(import.meta.dirname, '../src/main.ts');
-  const holdfast = await serve('holdfast', [main, 'serve', '--port', '0', '--data-dir', 'data']);
+  const args = [main, 'serve', '--port', '0', '--data-dir', 'data'];
+  const holdfast = await serve('holdfast', args, { folder });
   servers.push(holdfast);
-  const receipt = await fill(holdfast.url);
-  const answers = { PLAIN_RECEIPT: receipt, PLAIN_VALUE: bodyOf(keyOf(1), BODY_BYTES) };
-  servers.push(await serve('plain', [join(import.meta.dirname, 'peers/plain.ts')], answers));
+  const receipt = await fill(dataOf(holdfast));
+  const env = { PLAIN_RECEIPT: receipt, PLAIN_VALUE: bodyOf(keyOf(1), BODY_BYTES) };
+  const plain = join(import.meta.dirname, 'peers/plain.ts');
+  servers.push(await serve('plain', [plain], { folder, env }));
   const passed = await measure(servers);
-  await check(holdfast.url);
+  await check(dataOf(holdfast));
   process.exitCode = passed ? 0 : 1;
 } finally {
-  for (const server of servers) await stop(server);
+  for (const server of servers) await server.stop();
   rmSync(folder, { recursive: true, force: true });
 }

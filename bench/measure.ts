@@ -25,6 +25,8 @@ export interface Comparison {
   readonly ratio: number;
   readonly against: string;
   readonly floor: number | null;
+  /** The ratio that is wanted, where one was set beside the floor. */
+  readonly aim?: number;
 }
 
 export function median(figures: readonly number[]): number {
@@ -40,6 +42,8 @@ export interface CompareOptions {
   readonly ms?: number;
   /** The least ratio that passes. */
   readonly floor?: number;
+  /** The ratio that is wanted; told beside the figures, and missing it is no failure. */
+  readonly aim?: number;
   /** Index of the side that the first one is held against. */
   readonly against?: number;
 }
@@ -66,7 +70,8 @@ export async function compare(
   const ratio = median(figures.map((row) => (row[0] as number) / (row[against] as number)));
   const other = sides[against]?.name ?? '';
   const floor = options.floor ?? null;
-  return { name, unit, rounds: figures, medians, ratio, against: other, floor };
+  const aim = options.aim === undefined ? {} : { aim: options.aim };
+  return { name, unit, rounds: figures, medians, ratio, against: other, floor, ...aim };
 }
 
 /** Names the machine; figures without it mean nothing. */
@@ -91,12 +96,13 @@ export function keepResults(bench: string, results: Record<string, unknown>): vo
 
 /** Prints one comparison as a line; returns whether it stays above its floor. */
 export function report(comparison: Comparison, sides: readonly Side[]): boolean {
-  const { name, unit, medians, ratio, against, floor } = comparison;
+  const { name, unit, medians, ratio, against, floor, aim } = comparison;
   const figures = sides.map((side, index) => {
     return `${side.name} ${Math.round(medians[index] as number).toLocaleString('en')}`;
   });
   const passed = floor === null || ratio >= floor;
-  const verdict = floor === null ? '' : ` (floor ${floor}${passed ? '' : ', MISSED'})`;
+  const aims = aim === undefined ? '' : `, aim ${aim}${ratio >= aim ? ' met' : ''}`;
+  const verdict = floor === null ? '' : ` (floor ${floor}${passed ? '' : ', MISSED'}${aims})`;
   console.log(
     `${name}: ${figures.join(', ')} ${unit}; ${ratio.toFixed(2)} of ${against}${verdict}`,
   );

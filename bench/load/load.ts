@@ -1,7 +1,7 @@
 /**
- * The load that every side of a bench over HTTP gets: keys out of a set, JSON bodies of one length,
- * one request in flight on each connection. From `wrk` where it is installed, which costs a core
- * least, else from a thread with raw sockets.
+ * The load that every side of a bench over HTTP gets: keys out of a set or each key once, JSON
+ * bodies of one length, one request in flight on each connection. From `wrk` where it is installed,
+ * which costs a core least, else from a thread with raw sockets.
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -14,8 +14,13 @@ export interface Load {
   readonly method: 'PUT' | 'GET';
   readonly connections: number;
   readonly seconds: number;
+  /** How many there are, numbered from 1. */
   readonly keys: number;
+  /** Every request has a key of its own instead, numbered on from here. */
+  readonly distinctFrom?: number;
   readonly bodyBytes: number;
+  /** Everything behind the key. */
+  readonly suffix?: string;
 }
 
 export interface Loaded {
@@ -43,11 +48,11 @@ export async function generate(load: Load): Promise<Loaded> {
 }
 
 async function byWrk(load: Load): Promise<Loaded> {
-  const { method, url, connections, seconds, keys, bodyBytes } = load;
+  const { method, url, connections, seconds, keys, bodyBytes, suffix = '' } = load;
   const script = join(import.meta.dirname, 'wrk.lua');
   const flags = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', script];
   const path = new URL(url).pathname;
-  const lua = [method, path, String(keys), String(bodyBytes)];
+  const lua = [method, path, `${keys}`, `${bodyBytes}`, `${load.distinctFrom ?? 0}`, suffix];
   const { stdout } = await promisify(execFile)('wrk', [...flags, url, ...lua]);
   const line = /^RESULT (.*)$/m.exec(stdout)?.[1];
   if (line === undefined) throw new Error(`wrk said: ${stdout}`);
@@ -73,15 +78,15 @@ export function bodyOf(key: string, bytes: number): string {
   return `${text}${'x'.repeat(bytes - text.length - 2)}"}`;
 }
 
-/** Whole requests, ready to be written to a socket. */
-export function requestsOf(load: Load): Buffer[] {
-  const { url, method, keys, bodyBytes } = load;
+/** A whole request for a key by its number, ready to be written to a socket. */
+export function requestsOf(load: Load): (number: number) => Buffer {
+  const { url, method, bodyBytes, suffix = '' } = load;
   const { host, pathname } = new URL(url);
-  return Array.from({ length: keys }, (_, index) => {
-    const key = keyOf(index + 1);
+  return (number) => {
+    const key = keyOf(number);
     const body = method === 'PUT' ? bodyOf(key, bodyBytes) : '';
     const length = method === 'PUT' ? `Content-Length: ${body.length}\r\n` : '';
-    const head = `${method} ${pathname}${key} HTTP/1.1\r\nHost: ${host}\r\n`;
+    const head = `${method} ${pathname}${key}${suffix} HTTP/1.1\r\nHost: ${host}\r\n`;
     return Buffer.from(`${head}Content-Type: application/json\r\n${length}\r\n${body}`);
-  });
+  };
 }

@@ -1,6 +1,7 @@
 /**
  * One thread of the generator for machines without wrk: raw sockets, one request in flight on each,
- * requests made before the run begins, answers counted by their Content-Length and nothing more.
+ * requests made before the run begins where keys come again, answers counted by their
+ * Content-Length and nothing more.
  */
 import { connect, type Socket } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -49,17 +50,30 @@ class Line {
   }
 }
 
+/** What is sent next: a stride through the keys, or on and on. */
+function requests(load: Load): () => Buffer {
+  const requestOf = requestsOf(load);
+  if (load.distinctFrom !== undefined) {
+    let number = load.distinctFrom;
+    return () => {
+      number += 1;
+      return requestOf(number);
+    };
+  }
+  const made = Array.from({ length: load.keys }, (_, index) => requestOf(index + 1));
+  let at = Math.floor(Math.random() * made.length);
+  return () => {
+    at = (at + 7919) % made.length;
+    return made[at] as Buffer;
+  };
+}
+
 async function run(load: Load): Promise<Loaded> {
-  const requests = requestsOf(load);
+  const next = requests(load);
   const times: number[] = [];
   const lines: Line[] = [];
   let wrong = 0;
-  let at = Math.floor(Math.random() * requests.length);
   let stopped = false;
-  const next = (): Buffer => {
-    at = (at + 7919) % requests.length;
-    return requests[at] as Buffer;
-  };
   for (let count = 0; count < load.connections; count += 1) {
     const line: Line = new Line(
       new URL(load.url),

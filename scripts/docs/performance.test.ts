@@ -32,3 +32,23 @@ test('a floor that was not met is said', () => {
   assert.match(page(0.3), /\| 0\.25, met \|/);
   assert.doesNotMatch(page(0.3), /not met/);
 });
+
+test('an aim and what a side cost are told where a bench keeps them', () => {
+  const machine = { cpu: 'x', cores: 2, memoryGiB: 1, system: 'y', node: 'v26', stores: 'Redis 7' };
+  const cost = { cpuSecondsPer1000: 0.05, p50Ms: 1.5, p99Ms: 4, peakMiB: 120 };
+  const comparison = {
+    name: 'two Redis, 64 connections',
+    unit: 'writes/s',
+    rounds: [[90, 100]],
+    medians: [90, 100],
+    ratio: 0.9,
+    against: 'handler',
+    floor: 0.87,
+    aim: 1.3,
+    costs: [cost, { ...cost, cpuSecondsPer1000: null, peakMiB: null }],
+  };
+  const page = performancePage(new Map([['write', { machine, comparisons: [comparison] }]]));
+  assert.match(page, /\| handler \| 0\.87, met \| 1\.3, not met \|/);
+  assert.match(page, /\| 50\.0 \| not known \| 1\.50 \| 1\.50 \| 4\.00 \| 4\.00 \| 120 \| not/);
+  assert.match(page, /; Redis 7\./);
+});

@@ -10,11 +10,15 @@ interface Machine {
   readonly node: string;
   readonly generator?: string;
   readonly disk?: string;
+  /** Stores outside the process: programs, versions, settings. */
+  readonly stores?: string;
 }
 
 interface Costs {
   readonly cpuSecondsPer1000: number | null;
+  readonly p50Ms?: number;
   readonly p99Ms: number;
+  readonly peakMiB?: number | null;
 }
 
 interface Comparison {
@@ -25,6 +29,7 @@ interface Comparison {
   readonly ratio: number;
   readonly against: string;
   readonly floor: number | null;
+  readonly aim?: number;
   readonly costs?: readonly Costs[];
 }
 
@@ -59,6 +64,27 @@ write and \`fdatasync\` with the same batch bytes: \`bare\` over one file again 
 on space that is used once, as a journal's is, for which zeros are written ahead. From 256 callers
 on, bytes and not syncs are the limit, and \`fresh\` is the one to compare with.`,
   },
+  read: {
+    title: 'Reads from Redis',
+    sides: ['holdfast', 'webdis'],
+    words: `GET of one key with Redis as the reader, against webdis, an HTTP server in C that does
+nothing but ask Redis, with one thread, over the same Redis and the same keys: 10,000 of them, JSON
+values of 200 bytes. Load generator, server and Redis share the processors.`,
+  },
+  write: {
+    title: 'All or nothing, beside a handler without it',
+    sides: ['holdfast', 'handler'],
+    words: `A PUT into two stores. \`handler\` is what a good engineer writes without Holdfast
+(\`bench/peers/handler.ts\`): Fastify, then \`set\` of one Redis or \`insertOne\` of MongoDB's
+driver with majority and journal, then \`set\` of the Redis that is read from. It keeps no journal
+and takes nothing back: with a store lost in the middle of a write it leaves one store with the
+write and the other without (\`examples/versus\` shows it). It answers with the bytes of one of
+Holdfast's receipts, does not check that a body is JSON, and its history has no index: each of these
+in its favour. Both sides write to the same servers, which are empty at the start of every run;
+Redis keeps its data in memory alone, as the handler is fastest then. JSON bodies of 200 bytes, a
+new key for every write. Load generator, server and stores share the processors. The aim is what is
+wanted beyond the floor.`,
+  },
 };
 
 const HEAD = `# Performance
@@ -84,35 +110,57 @@ function verdict({ floor, ratio }: Comparison): string {
   return `${floor}, ${ratio >= floor ? 'met' : '**not met**'}`;
 }
 
+function aimWords({ aim, ratio }: Comparison): string {
+  if (aim === undefined) return 'none';
+  return `${aim}, ${ratio >= aim ? 'met' : 'not met'}`;
+}
+
 function figures(results: Results, { sides }: Bench): string {
   const unit = results.comparisons[0]?.unit ?? '';
-  const heads = ['', ...sides.map((side) => `${side}, ${unit}`), 'ratio', 'of', 'floor'];
+  const hasAims = results.comparisons.some(({ aim }) => aim !== undefined);
+  const judged = hasAims ? ['floor', 'aim'] : ['floor'];
+  const heads = ['', ...sides.map((side) => `${side}, ${unit}`), 'ratio', 'of', ...judged];
   const rows = results.comparisons.map((comparison) => {
     const each = ratios(comparison, sides);
     const spread = `${Math.min(...each).toFixed(2)} to ${Math.max(...each).toFixed(2)}`;
     const ratio = `${comparison.ratio.toFixed(2)} (${spread})`;
     const { name, medians, against } = comparison;
-    return [name, ...medians.map(whole), ratio, against, verdict(comparison)];
+    const aim = hasAims ? [aimWords(comparison)] : [];
+    return [name, ...medians.map(whole), ratio, against, verdict(comparison), ...aim];
   });
   return table([heads, ...rows]);
 }
 
-/** CPU time and slowest answers, where a bench keeps them. */
+interface Column {
+  readonly head: string;
+  readonly cell: (costs: Costs) => string | null;
+}
+
+const fixed = (figure: number | null | undefined, digits: number): string | null =>
+  figure === undefined ? null : (figure?.toFixed(digits) ?? 'not known');
+
+const COST_COLUMNS: readonly Column[] = [
+  {
+    head: 'ms of CPU for 1,000',
+    cell: ({ cpuSecondsPer1000: cpu }) => fixed(cpu === null ? null : cpu * 1000, 1),
+  },
+  { head: 'median in ms', cell: ({ p50Ms }) => fixed(p50Ms, 2) },
+  { head: '99th percentile in ms', cell: ({ p99Ms }) => fixed(p99Ms, 2) },
+  { head: 'peak memory in MiB', cell: ({ peakMiB }) => fixed(peakMiB, 0) },
+];
+
+/** What the requests cost and how long they took, where a bench keeps it. */
 function costs(results: Results, { sides }: Bench): string {
-  const rows = results.comparisons.flatMap(({ name, costs: each }) => {
-    if (each === undefined) return [];
-    const cpu = each.map(({ cpuSecondsPer1000: seconds }) => {
-      return seconds === null ? 'not known' : (seconds * 1000).toFixed(1);
-    });
-    return [[name, ...cpu, ...each.map(({ p99Ms }) => p99Ms.toFixed(2))]];
+  const kept = results.comparisons.filter((comparison) => comparison.costs !== undefined);
+  const columns = COST_COLUMNS.filter(({ cell }) => {
+    return kept.some(({ costs: each = [] }) => each.some((one) => cell(one) !== null));
   });
-  if (rows.length === 0) return '';
-  const heads = [
-    '',
-    ...sides.map((side) => `${side}, ms of CPU for 1,000`),
-    ...sides.map((side) => `${side}, 99th percentile in ms`),
-  ];
-  return `\n${table([heads, ...rows])}`;
+  if (columns.length === 0) return '';
+  const rows = kept.map(({ name, costs: each = [] }) => {
+    return [name, ...columns.flatMap(({ cell }) => each.map((one) => cell(one) ?? 'not known'))];
+  });
+  const heads = columns.flatMap(({ head }) => sides.map((side) => `${side}, ${head}`));
+  return `\n${table([['', ...heads], ...rows])}`;
 }
 
 function table([heads = [], ...rows]: readonly (readonly string[])[]): string {
@@ -125,8 +173,10 @@ function table([heads = [], ...rows]: readonly (readonly string[])[]): string {
 }
 
 function machineWords({ machine }: Results): string {
-  const { cpu, cores, memoryGiB, system, node, generator, disk } = machine;
-  const more = [generator === undefined ? [] : [`load from ${generator}`], disk ?? []].flat();
+  const { cpu, cores, memoryGiB, system, node, generator, disk, stores } = machine;
+  const load = generator === undefined ? [] : [`load from ${generator}`];
+  const more = [...load, ...(disk === undefined ? [] : [disk])];
+  if (stores !== undefined) more.push(stores);
   const parts = [`${cores} cores of ${cpu}`, `${memoryGiB} GiB`, system, `Node ${node}`, ...more];
   return `Measured on ${parts.join('; ')}.`;
 }
