@@ -25,8 +25,9 @@ import type { Clock, World } from './kernel/world.ts';
 import { Callbacks } from './operate/callbacks.ts';
 import { closedPorts } from './operate/closed.ts';
 import { Deletions } from './operate/deletions.ts';
-import { examine } from './operate/doctor.ts';
+import { examine, illFindings } from './operate/doctor.ts';
 import { Failures } from './operate/failures.ts';
+import { stashCheck } from './operate/stash-check/stash-check.ts';
 import { Status } from './operate/status.ts';
 import { Read } from './read/read.ts';
 import { runCli, type Bodies, type ConfigFlags } from './serve/cli/cli.ts';
@@ -143,7 +144,11 @@ async function start(config: Config, ends: Ends): Promise<Running> {
   const metrics = new Metrics(info, [status]);
   const shared = { world, log, metrics, version: info.version };
   // The port is open while the intake is read: /live and /startup answer, the rest is 503.
-  const http = await startHttp(closedPorts({ find }, status, clock), { ...config.http, ...shared });
+  const http = await startHttp(closedPorts({ flows: { find }, status, callbacks }, clock), {
+    ...config.http,
+    ...shared,
+  });
+  callbacks.reachedAt(config.http.publicUrl ?? http.url);
   const engine = await startEngine(http, {
     world,
     journal,
@@ -161,7 +166,12 @@ async function start(config: Config, ends: Ends): Promise<Running> {
   const found = { epoch, replayedRecords, open: counts, refilled: Object.fromEntries(refilled) };
   log.logger.info({ type: 'recovery', ...found }, 'recovered');
   status.started(engine);
-  http.join(joinRooms({ world, state, engine, status, flows: { find } }));
+  void illFindings(stores.stashes.values()).then((lines) => {
+    for (const { part, check, level, detail, hint } of lines) {
+      log.logger.warn({ type: 'store', part, level, hint }, `${part}: ${check}: ${detail}`);
+    }
+  });
+  http.join(joinRooms({ world, state, engine, status, callbacks, flows: { find } }));
   return { engine, http, log, stores, state, shaper };
 }
 
@@ -206,15 +216,16 @@ interface Rooms {
   readonly state: State;
   readonly engine: Engine;
   readonly status: Status;
+  readonly callbacks: Callbacks;
   readonly flows: FlowsPort;
 }
 
 /** Joins the rooms behind the door by their ports. */
-function joinRooms({ world, state, engine, status, flows }: Rooms): Ports {
+function joinRooms({ world, state, engine, status, callbacks, flows }: Rooms): Ports {
   const read = new Read(engine.readers, engine.visible);
   const failures = new Failures(state, engine.log, engine.parking);
   const deletions = new Deletions({ world, log: engine.log, state, flows, read, write: engine });
-  return { flows, write: engine, read, failures, deletions, lanes: failures, status };
+  return { flows, write: engine, read, failures, deletions, lanes: failures, status, callbacks };
 }
 
 /**
@@ -352,6 +363,7 @@ const bodies: Bodies = {
   version: version(),
   serve,
   doctor,
+  stashCheck: (wish, told) => stashCheck(wish, realWorld(), told),
   validate: (flags, io) => runValidate(argsOf(flags, io), io),
   configPrint: (flags, io) => runConfigPrint(argsOf(flags, io), io),
   configSchema: (_flags, io) => Promise.resolve(runConfigSchema(SPECS, io)),

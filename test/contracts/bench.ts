@@ -1,6 +1,8 @@
 /**
  * What the conformance suites of stashes and readers work with: a store, a clock, made-up attempts.
  */
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Reader } from '../../src/contracts/reader.ts';
 import type { Attempt, Mark, Stash } from '../../src/contracts/stash.ts';
 import { digestOf } from '../../src/kernel/digest.ts';
@@ -12,16 +14,75 @@ export interface StoreBench {
   readonly reader: Reader;
   /** The store was opened to keep this many committed versions, and no age. */
   readonly keepVersions: number;
+  /** What it keeps of a key; if not said, versions. */
+  readonly keeps?: Keeps;
   readonly wall: Wall;
   /** What a restart of the process leaves; null where the store does not outlive it. */
   readonly reopen: (() => Promise<StoreBench>) | null;
   dispose(): Promise<void>;
 }
 
+/**
+ * `versions`: every one. `before`: what stood there before the last attempt, so that it can be
+ * undone. `newest`: only what was written last, never undone: a reader, whose writes are committed.
+ */
+export type Keeps = 'versions' | 'before' | 'newest';
+
+/** Whether the host ever asks this store to take something back. */
+export function undoes({ keeps }: StoreBench): boolean {
+  return keeps !== 'newest';
+}
+
 /** A wall clock that stands still until it is moved. */
 export class Wall {
   ms = START_MS;
+
+  /** The moment `ms` after the start of a test. */
+  after(ms: number): number {
+    return START_MS + ms;
+  }
+
+  /** Goes to that moment. */
+  async goTo(ms: number): Promise<void> {
+    this.ms = this.after(ms);
+  }
+
+  /** Goes to shortly before that moment. */
+  async goBefore(ms: number): Promise<void> {
+    this.ms = this.after(ms) - 1;
+  }
+
+  /** Holds that of `of` milliseconds, counted from the start, `left` are left. */
+  isLeft(ttlMs: number | null | undefined, left: number): void {
+    assert.equal(ttlMs, left);
+  }
 }
+
+/** The clock of a server, which nobody can stop: moments lie further apart, and are waited for. */
+export class ServerWall extends Wall {
+  #start: number | null = null;
+
+  override after(ms: number): number {
+    this.#start ??= Date.now();
+    return this.#start + ms * PACE;
+  }
+
+  override async goTo(ms: number): Promise<void> {
+    const moment = this.after(ms);
+    while (Date.now() < moment) await pause(moment - Date.now());
+  }
+
+  override goBefore(ms: number): Promise<void> {
+    return this.goTo(ms / 2);
+  }
+
+  override isLeft(ttlMs: number | null | undefined, left: number): void {
+    const text = `${String(ttlMs)} left of ${left * PACE}`;
+    assert.ok(typeof ttlMs === 'number' && ttlMs > 0 && ttlMs <= left * PACE, text);
+  }
+}
+
+const PACE = 4;
 
 /** 2026-01-01T00:00:00Z. */
 export const START_MS = 1_767_225_600_000;
