@@ -1,7 +1,8 @@
 /**
  * Runs the commands of package.json: `node scripts/run.mjs COMMAND [arguments]`. Each command first
  * makes sure of the locked dependencies and of the pinned Node, so that a fresh clone needs no more
- * than some Node from 20 on. Plain JavaScript, no dependency.
+ * than some Node from 20 on. Plain JavaScript, no dependency. One command more is for .ci/run:
+ * `servers` installs what `test:real` runs against.
  */
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
@@ -39,9 +40,10 @@ const COMMANDS = {
       ['format', OXFMT],
     ]),
   test: (args) => test(args, ['src', 'client', 'scripts', 'test'], APART, 5 * MINUTE_MS),
-  'test:real': (args) => test(args, ['test/real'], [], 20 * MINUTE_MS),
+  'test:real': (args) => test(['--test-concurrency=1', ...args], ['test/real'], [], 20 * MINUTE_MS),
   'test:crash': (args) => test(args, ['test/crash'], [], 20 * MINUTE_MS),
   'test:browser': (args) => test(args, ['test/browser'], [], 20 * MINUTE_MS),
+  servers: () => script('test/real/servers/install.ts', []),
   'test:sim': (args) => script('test/sim/run.ts', args),
   bench: (args) => bench(args),
   docs: (args) => script('scripts/docs.ts', args),

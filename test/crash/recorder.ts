@@ -32,6 +32,8 @@ export interface Wish {
   readonly idempotencyKey?: string;
   /** Of a counter: the ETag it must replace; null: there was nothing. */
   readonly base?: string | null;
+  /** Further members of the body. */
+  readonly more?: Readonly<Record<string, unknown>>;
 }
 
 export interface Operation extends Wish {
@@ -66,12 +68,18 @@ export class Recorder {
   onAnswer: ((operation: Operation) => void) | null = null;
   #moment = 0;
 
+  /** The next moment: behind all that was sent or answered so far. */
+  moment(): number {
+    return (this.#moment += 1);
+  }
+
   /** Sends a wish and records what comes back; never rejects. */
   async send(http: Http, wish: Wish): Promise<Operation> {
     const id = this.operations.length;
     const named = wish.record ? { keys: wish.keys } : {};
     const base = wish.base === undefined ? {} : { base: wish.base };
-    const body = wish.kind === 'delete' ? '' : JSON.stringify({ ...named, ...base, op: id });
+    const members = { ...named, ...base, ...wish.more, op: id };
+    const body = wish.kind === 'delete' ? '' : JSON.stringify(members);
     const operation: Operation = {
       ...wish,
       id,
