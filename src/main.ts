@@ -167,8 +167,9 @@ async function start(config: Config, ends: Ends): Promise<Running> {
   log.logger.info({ type: 'recovery', ...found }, 'recovered');
   status.started(engine);
   void illFindings(stores.stashes.values()).then((lines) => {
-    for (const { part, check, level, detail, hint } of lines) {
-      log.logger.warn({ type: 'store', part, level, hint }, `${part}: ${check}: ${detail}`);
+    for (const { part, check, detail, ...more } of lines) {
+      const words = { type: 'store', part, hint: more.hint };
+      log.logger.warn(words, `${part}: ${check}: ${detail}`);
     }
   });
   http.join(joinRooms({ world, state, engine, status, callbacks, flows: { find } }));

@@ -16,9 +16,9 @@
  * A store behind a network is **apart** until its mark was asked for the first time, and again as
  * soon as it may have lost something or an answer of it was lost with its connection: another
  * server process answers, the connection broke, a call ran out of time. While it is apart, `apply`
- * and `undo` send nothing and answer `failed` with `apart`, reading from it rejects, and the host is
- * told by `watch`. The host then asks for the mark until it gets it, makes the store whole (P24),
- * and only then sends anything else and lets anybody read.
+ * and `undo` send nothing and answer `failed` with `apart`, reading from it rejects, and the host
+ * is told by `watch`. The host then asks for the mark until it gets it, makes the store whole
+ * (P24), and only then sends anything else and lets anybody read.
  *
  * Promised by the host
  * - One `apply` or `undo` call at a time per key; attempts of one key are handed over in grant
@@ -137,7 +137,7 @@ export interface Stash {
   fence(): Promise<void>;
   /**
    * The mark stored last, or null in a store that never had one; of several nodes the lowest. Of a
-   * store that is apart: connects, fences whatever earlier connections sent (those of earlier starts
+   * store that is apart: connects, fences what earlier connections sent (those of earlier starts
    * too), reads the mark, and takes calls from then on. Rejects while the store cannot be reached.
    */
   mark(): Promise<Mark | null>;

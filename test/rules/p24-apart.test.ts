@@ -40,7 +40,7 @@ async function read({ house }: Place, key: string): Promise<string | null> {
   }
 }
 
-test('P24: a reader that lost everything while the program runs shows nothing until it is whole', async () => {
+test('P24: a reader that lost everything at run time shows nothing until it is whole', async () => {
   const place = await build();
   const { house, a, reader } = place;
   for (const value of ['1', '2']) await house.putNow('k', value);
@@ -126,7 +126,7 @@ test('P24: a store that is away at the start joins when it comes; the rest is se
   assert.equal((await house.putNow('k', '3')).outcome, 'committed');
 });
 
-test('what a store failed is tried again when it comes back, not when its pause is over', async () => {
+test('what a store failed is tried again when it comes back, not after its pause', async () => {
   const place = await build();
   const { house, a } = place;
   a.says = () => 'outage';
@@ -149,7 +149,7 @@ test('what a store failed is tried again when it comes back, not when its pause 
   assert.equal(a.live(lane('k')).length, 1);
 });
 
-test('P4: a store that comes back with the data of another journal stays apart, told once', async () => {
+test('P4: a store that comes back with data of another journal is kept out, told once', async () => {
   const place = await build();
   const { house, a } = place;
   await house.putNow('k', 'v');
@@ -194,7 +194,7 @@ test('a stop does not wait for a store that is apart; the next start goes on', a
   assert.deepEqual([a.live(lane('k')), reader.live(lane('k'))], [['1.1'], ['1.1']]);
 });
 
-test('P25: a connection is on disk before anything goes over it, and the next start finds it', async () => {
+test('P25: a connection is on disk before it is used; the next start finds it', async () => {
   const { house } = await build();
   const connection: RecordedConnection = {
     node: '127.0.0.1:6379',

@@ -2,8 +2,8 @@
  * Simulated stores. A store lives outside the process: what was sent to it may arrive late, after
  * the process that sent it is dead. Three kinds: one that only adds versions (undo by tombstone),
  * one that overwrites and fences by dropping what its connections still carry, and one that
- * overwrites and keeps an image of what stood there before, to undo by. Each may be apart from the process:
- * after its power failed, after its connections broke, or (some) after any lost reply.
+ * overwrites and keeps an image of what stood there before, to undo by. Each may be apart from the
+ * process: after its power failed, after its connections broke, or (some) after any lost reply.
  */
 import type { Visible } from '../../src/contracts/reader.ts';
 import type { Attempt, Mark, StashReply } from '../../src/contracts/stash.ts';

@@ -1,6 +1,7 @@
 /**
  * The SQLite stash: insert-only versions in one file, every call one transaction, with the mark
- * behind it now and then. Nothing is ever under way when a call has answered, so there is nothing to fence.
+ * behind it now and then. Nothing is under way any more when a call has answered, so there is
+ * nothing to fence.
  */
 import type {
   Attempt,

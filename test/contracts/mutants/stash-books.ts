@@ -1,8 +1,8 @@
 /** Stashes that break a promise about keys and bytes, marks, holds, restarts. */
 import type { Mark } from '../../../src/contracts/stash.ts';
-import { MARK, attemptOf, everything, type StoreBench } from '../bench.ts';
+import { MARK, attemptOf, everything } from '../bench.ts';
 import { memoryBench } from '../benches.ts';
-import { applying, eachUndo, undoOne, type Spoil, type StoreRow } from './mutate.ts';
+import { applying, eachUndo, undoOne, type StoreRow } from './mutate.ts';
 
 const KEYS: readonly StoreRow[] = [
   [
