@@ -56,7 +56,6 @@ export class Intake {
   readonly #parts: IntakeParts;
   readonly #plans = new Map<FlowPlan, WritePlan>();
   #incoming: HeldWrite[] = [];
-  readonly #replies = new Map<HeldWrite, Reply>();
   #scheduled = false;
   #closed = false;
 
@@ -174,7 +173,7 @@ export class Intake {
     live.admit(write);
     if (idempotent !== null) idempotency.bind(write);
     this.#incoming.push(write);
-    this.#replies.set(write, answer);
+    write.onHeld = answer;
     if (!this.#scheduled) {
       this.#scheduled = true;
       clock.soon(() => this.#hold());
@@ -213,9 +212,9 @@ export class Intake {
       live.placed(write, position);
       position += 1;
       write.phase = 'queued';
-      const reply = this.#replies.get(write);
-      this.#replies.delete(write);
-      if (reply === undefined) continue;
+      const reply = write.onHeld;
+      write.onHeld = null;
+      if (reply === null) continue;
       if (write.owned) reply({ answer: 'held', receipt: write.receipt(), replayed: false });
       else this.#await(write, reply, false);
     }
@@ -229,8 +228,8 @@ export class Intake {
       if (write.idempotent !== null) {
         this.#parts.idempotency.release(write.account, write.flow, write.idempotent.key);
       }
-      const reply = this.#replies.get(write);
-      this.#replies.delete(write);
+      const reply = write.onHeld;
+      write.onHeld = null;
       reply?.(turnedAway(fault));
     }
   }
@@ -238,8 +237,10 @@ export class Intake {
   /** The caller waits until the write is settled or its wait ends, whichever comes first. */
   #await(write: HeldWrite, reply: Reply, replayed: boolean): void {
     write.onSettled = (settled) => reply(settledAnswer(settled, replayed));
-    this.#parts.live.wait(write, (late) => this.#waitEnded(late));
+    this.#parts.live.wait(write, this.#late);
   }
+
+  readonly #late = (write: HeldWrite): void => this.#waitEnded(write);
 
   /**
    * 202: Holdfast owns the write from here, and says so on disk before it says so to the caller.

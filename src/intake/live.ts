@@ -5,19 +5,27 @@
 import { LIMITS } from '../kernel/limits.ts';
 import type { Position, Uow } from '../kernel/words.ts';
 import type { Clock, Timer } from '../kernel/world.ts';
+import { ByUow } from './by-uow.ts';
 import type { HeldWrite, Phase } from './write.ts';
 
 /** Deadlines of waiting callers are looked at this often: one timer instead of one per write. */
 const DEADLINE_TICK_MS = 25;
 
+/** Where the record of a write stands, or stood before it was written anew. */
+interface Place {
+  readonly write: HeldWrite;
+  readonly position: Position;
+}
+
 export class Live {
   readonly #clock: Clock;
   readonly #writesMax: number;
-  readonly #byUow = new Map<Uow, HeldWrite>();
+  readonly #byUow = new ByUow();
   /** Writes by position, for the low-water mark; those that are kept leave from the front. */
-  #order: { write: HeldWrite; position: Position }[] = [];
+  #order: (Place | null)[] = [];
   #orderHead = 0;
-  readonly #waiting = new Set<HeldWrite>();
+  /** How many wait for their outcome, with a deadline. */
+  #waiting = 0;
   #tick: Timer | null = null;
   #unsettled = 0;
   #bytes = 0;
@@ -44,7 +52,7 @@ export class Live {
   admit(write: HeldWrite): void {
     this.#unsettled += 1;
     this.#bytes += write.weight;
-    this.#byUow.set(write.uow, write);
+    this.#byUow.set(write);
   }
 
   /** Takes back `admit`: it could not be held. */
@@ -64,7 +72,7 @@ export class Live {
   settled(write: HeldWrite): void {
     this.#unsettled -= 1;
     this.#bytes -= write.weight;
-    this.#waiting.delete(write);
+    this.#leave(write);
     const watchers = write.watchers;
     write.watchers = null;
     for (const watcher of watchers ?? []) watcher(write);
@@ -87,9 +95,11 @@ export class Live {
     let head = this.#orderHead;
     for (; head < order.length; head += 1) {
       const entry = order[head];
-      if (entry === undefined) break;
+      if (entry === undefined || entry === null) break;
       const stale = entry.write.position !== entry.position;
       if (!stale && !entry.write.kept) break;
+      // Let go of at once: what is held on to for a while more is dear to collect.
+      order[head] = null;
     }
     this.#orderHead = head;
     if (head > 1024 && head * 2 > order.length) {
@@ -113,7 +123,7 @@ export class Live {
     const found: HeldWrite[] = [];
     for (let at = this.#orderHead; at < this.#order.length; at += 1) {
       const entry = this.#order[at];
-      if (entry === undefined || entry.position >= position) break;
+      if (entry === undefined || entry === null || entry.position >= position) break;
       if (entry.write.position === entry.position && entry.write.phase !== 'settled') {
         found.push(entry.write);
       }
@@ -128,28 +138,35 @@ export class Live {
     return counts;
   }
 
-  all(): IterableIterator<HeldWrite> {
+  all(): Iterable<HeldWrite> {
     return this.#byUow.values();
   }
 
   /** Calls `expired` if the write has not been settled when its `waitUntil` has passed. */
   wait(write: HeldWrite, expired: (write: HeldWrite) => void): void {
-    this.#waiting.add(write);
+    write.waits = true;
+    this.#waiting += 1;
     this.#expired = expired;
     if (this.#tick === null) this.#setTick();
   }
 
   #expired: (write: HeldWrite) => void = () => {};
 
+  #leave(write: HeldWrite): void {
+    if (!write.waits) return;
+    write.waits = false;
+    this.#waiting -= 1;
+  }
+
   #look(): void {
     this.#tick = null;
     const now = this.#clock.monotonicMs();
-    for (const write of this.#waiting) {
-      if (write.waitUntil > now) continue;
-      this.#waiting.delete(write);
+    for (const write of this.#byUow.values()) {
+      if (!write.waits || write.waitUntil > now) continue;
+      this.#leave(write);
       this.#expired(write);
     }
-    if (this.#waiting.size > 0) this.#setTick();
+    if (this.#waiting > 0) this.#setTick();
   }
 
   #setTick(): void {

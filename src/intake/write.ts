@@ -15,7 +15,7 @@ import type {
   WriteKind,
   WriteState,
 } from '../kernel/words.ts';
-import type { Condition } from './request.ts';
+import type { Answer, Condition } from './request.ts';
 
 /** Where a write is, finer than its public state. docs/ARCHITECTURE.md draws it. */
 export type Phase =
@@ -149,10 +149,13 @@ export class HeldWrite implements Attempt, WriteFacts {
   /** The run it shares with its neighbours, where the reader overwrites; null: it goes alone. */
   run: Run | null = null;
   blockers = 0;
+  /** Told once, when it is on disk, or could not be. */
+  onHeld: ((answer: Answer) => void) | null = null;
   /** Told once, when it is settled (or parked, for those who wait for a retry). */
   onSettled: ((write: HeldWrite) => void) | null = null;
   watchers: ((write: HeldWrite) => void)[] | null = null;
-  /** Monotonic deadline of the waiting caller. */
+  /** A caller waits for the outcome, until `waitUntil` (monotonic). */
+  waits = false;
   waitUntil = 0;
 
   constructor(facts: WriteFacts) {

@@ -119,15 +119,27 @@ function submit(call: Call, intent: Intent, body: Uint8Array): void {
       waitMs: preference.waitMs,
       requestId: call.requestId,
     },
-    (answer) => {
-      try {
-        reply(call, preference, answer);
-      } catch (error) {
-        // A defect of the answer must not reach the room that calls back.
-        call.fail(error);
-      }
-    },
+    answering(call, preference),
   );
+}
+
+/**
+ * Answers, and lets go of the request with that: a write is remembered for a while after it, and
+ * what is held for longer than one collection of garbage is dear.
+ */
+function answering(call: Call, preference: Preference): (answer: Answer) => void {
+  let waiting: Call | null = call;
+  return (answer) => {
+    const own = waiting;
+    waiting = null;
+    if (own === null) return;
+    try {
+      reply(own, preference, answer);
+    } catch (error) {
+      // A defect of the answer must not reach the room that calls back.
+      own.fail(error);
+    }
+  };
 }
 
 function reply(call: Call, preference: Preference, answer: Answer): void {
