@@ -107,6 +107,11 @@ export interface StashTraits {
   readonly insertOnly: boolean;
   /** Takes one undecided attempt per key (before-image). */
   readonly oneAttemptPerKey: boolean;
+  /**
+   * Calls may be made while others are under way: they take effect in the order in which they were
+   * made, or not at all, and when one of them is lost the store is apart.
+   */
+  readonly pipelined?: boolean;
 }
 
 export interface ProbeFinding {

@@ -65,6 +65,55 @@ test('one call is in flight; what arrives meanwhile shares the next', async () =
   assert.deepEqual(place.store.mark, MARK, 'the mark goes behind every batch');
 });
 
+/** The same store, saying that it takes calls in the order in which they were made. */
+function pipelined(stash: Stash): Stash {
+  const traits = { ...stash.traits, pipelined: true };
+  return new Proxy(stash, {
+    get: (target, name) => {
+      if (name === 'traits') return traits;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+test('a store that keeps the order of calls is sent several at once', async () => {
+  const place = build(pipelined);
+  place.store.hold();
+  sends(
+    place,
+    Array.from({ length: 100 }, (_, at) => heldWrite(at)),
+  );
+  assert.equal(place.driver.depth, 0, 'shared out among the calls that may be under way');
+  sends(place, [heldWrite(100)]);
+  assert.equal(place.driver.depth, 1, 'and no more than those');
+  place.store.release();
+  await turns(8);
+  assert.deepEqual(place.store.batches, [25, 25, 25, 25, 1]);
+  const order = place.told.map(([uow]) => uow);
+  assert.deepEqual(
+    order,
+    [...order].sort((a, b) => a - b),
+  );
+  place.clock.advance(LIMITS.settleRetryFirstMs);
+  await turns(5);
+  assert.deepEqual(place.store.calls.slice(-2), ['fence', 'apply 101.1']);
+});
+
+test('a fence waits for all calls that are under way', async () => {
+  const place = build(pipelined);
+  place.store.hold();
+  sends(place, [heldWrite(1)]);
+  sends(place, [heldWrite(2)]);
+  place.driver.applyAgain(heldWrite(3));
+  place.clock.advance(LIMITS.settleRetryFirstMs);
+  await turns(3);
+  assert.equal(place.driver.depth, 1);
+  place.store.release();
+  await turns(8);
+  assert.deepEqual(place.store.calls, ['apply 1.1', 'apply 2.1', 'fence', 'apply 3.1']);
+});
+
 test('a batch is bounded by count and by bytes, and one huge write still goes', async () => {
   const place = build();
   sends(

@@ -1,6 +1,7 @@
 /**
- * The driver of one stash: batches what the fan-out hands over, keeps one call in flight, fences
- * before anything is sent again, and pauses between tries. It reports and never decides.
+ * The driver of one stash: batches what the fan-out hands over, keeps one call in flight (a few where
+ * the store takes them in order), fences before anything is sent again, and pauses between tries. It
+ * reports and never decides.
  */
 import type { Mark, Stash, StashReply, UndoReply } from '../contracts/stash.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -25,6 +26,13 @@ export function settlePauseMs(tries: number): number {
   return Math.min(ms, LIMITS.settleRetryMsMax);
 }
 
+/**
+ * Calls in flight at most, where a store takes several; and writes of one call, so that the first
+ * of many are answered while the store still works on the others.
+ */
+const PIPELINE_CALLS = 4;
+const PIPELINE_WRITES_MIN = 16;
+
 export class StashDriver {
   readonly stash: Stash;
   readonly breaker: Breaker;
@@ -33,7 +41,10 @@ export class StashDriver {
   readonly #mark: () => Mark;
   readonly #applies: HeldWrite[] = [];
   readonly #undos: HeldWrite[] = [];
-  #busy = false;
+  #inFlight = 0;
+  /** A fence is being set: nothing else is sent. */
+  #fencing = false;
+  readonly #callsMax: number;
   #fenceFirst = false;
   #failuresInRow = 0;
   #stopped = false;
@@ -42,6 +53,7 @@ export class StashDriver {
 
   constructor(stash: Stash, clock: Clock, mark: () => Mark, events: DriverEvents) {
     this.stash = stash;
+    this.#callsMax = stash.traits.pipelined === true ? PIPELINE_CALLS : 1;
     this.#clock = clock;
     this.#mark = mark;
     this.#events = events;
@@ -106,26 +118,30 @@ export class StashDriver {
 
   /** Resolves when no call is in flight. */
   idle(): Promise<void> {
-    if (!this.#busy) return Promise.resolve();
+    if (this.#inFlight === 0) return Promise.resolve();
     return new Promise((done) => this.#idle.push(done));
   }
 
   kick(): void {
-    if (this.#busy || this.#stopped || this.#apart !== null || this.depth === 0) return;
-    this.#busy = true;
-    const turn = this.#undos.length > 0 ? this.#undoBatch() : this.#applyBatch();
-    turn.then(
-      () => this.#next(),
-      () => this.#next(),
-    );
+    while (this.depth > 0 && this.#maySend()) {
+      this.#inFlight += 1;
+      const turn = this.#undos.length > 0 ? this.#undoBatch() : this.#applyBatch();
+      turn.then(this.#next, this.#next);
+    }
   }
 
-  #next(): void {
-    this.#busy = false;
-    this.#events.batchTold();
-    for (const done of this.#idle.splice(0)) done();
-    this.kick();
+  #maySend(): boolean {
+    if (this.#stopped || this.#apart !== null || this.#fencing) return false;
+    // Before a fence all that is under way comes to its end.
+    return this.#inFlight < (this.#fenceFirst ? 1 : this.#callsMax);
   }
+
+  readonly #next = (): void => {
+    this.#inFlight -= 1;
+    this.#events.batchTold();
+    if (this.#inFlight === 0) for (const done of this.#idle.splice(0)) done();
+    this.kick();
+  };
 
   #later(task: () => void): void {
     this.#failuresInRow += 1;
@@ -137,14 +153,22 @@ export class StashDriver {
 
   /** The next writes, bounded by count and bytes. */
   #take(from: HeldWrite[]): HeldWrite[] {
+    const most = this.#writesMax(from.length);
     let bytes = 0;
     let count = 0;
     for (const write of from) {
       bytes += write.value.length;
-      if (count > 0 && (count >= LIMITS.batchWritesMax || bytes > LIMITS.batchBytesMax)) break;
+      if (count > 0 && (count >= most || bytes > LIMITS.batchBytesMax)) break;
       count += 1;
     }
     return from.splice(0, count);
+  }
+
+  /** An even share of what is waiting for each call that may go out now. */
+  #writesMax(waiting: number): number {
+    if (this.#callsMax === 1) return LIMITS.batchWritesMax;
+    const share = Math.ceil(waiting / (this.#callsMax - this.#inFlight + 1));
+    return Math.min(Math.max(share, PIPELINE_WRITES_MIN), LIMITS.batchWritesMax);
   }
 
   async #applyBatch(): Promise<void> {
@@ -162,6 +186,7 @@ export class StashDriver {
    * False when the fence could not be set: everything waits, since nothing may be sent before it.
    */
   async #fence(): Promise<boolean> {
+    this.#fencing = true;
     try {
       await this.stash.fence();
       this.#fenceFirst = false;
@@ -172,6 +197,8 @@ export class StashDriver {
         this.#clock.after(settlePauseMs(this.#failuresInRow), done);
       });
       return false;
+    } finally {
+      this.#fencing = false;
     }
   }
 

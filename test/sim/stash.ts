@@ -10,6 +10,7 @@ import type {
   ProbeFinding,
   Stash,
   StashReply,
+  StashTraits,
   UndoReply,
 } from '../../src/contracts/stash.ts';
 import { laneKey } from '../../src/kernel/words.ts';
@@ -31,18 +32,23 @@ function holdsOver(store: SimStore, attempt: Attempt): HoldsReply {
 export class SimStash implements Stash, Reader {
   readonly id: string;
   readonly kind = 'simulated';
-  readonly traits: { insertOnly: boolean; oneAttemptPerKey: boolean };
+  readonly traits: StashTraits;
   readonly #store: SimStore;
   #connection: number;
   readonly #alive: () => boolean;
   /** The session that was joined; null: apart. */
   #session: number | null = null;
   #told: (why: string) => void = () => {};
+  /** When the last message of a pipeline arrives: none arrives before one that was sent earlier. */
+  #arrivesMs = 0;
+  /** A message of this connection was lost or is late: so is all that was sent behind it. */
+  #brokenAt = 0;
 
   constructor(store: SimStore, alive: () => boolean) {
     this.id = store.id;
     const images = store.kind === 'images';
-    this.traits = { insertOnly: store.kind === 'versions', oneAttemptPerKey: images };
+    const { pipelined } = store;
+    this.traits = { insertOnly: store.kind === 'versions', oneAttemptPerKey: images, pipelined };
     this.#store = store;
     this.#connection = store.connect();
     this.#alive = alive;
@@ -221,6 +227,18 @@ export class SimStash implements Stash, Reader {
     });
   }
 
+  #breaks(): void {
+    if (this.#store.pipelined) this.#brokenAt = this.#connection;
+  }
+
+  /** Of a pipeline each message arrives behind the one before it. */
+  #inOrder(latencyMs: number): number {
+    const { pipelined, schedule } = this.#store;
+    if (!pipelined) return latencyMs;
+    this.#arrivesMs = Math.max(schedule.nowMs + latencyMs, this.#arrivesMs + 0.001);
+    return this.#arrivesMs - schedule.nowMs;
+  }
+
   /** Sends a message that arrives whatever becomes of the sender; the reply may be lost. */
   #send<T>(deliver: () => T | null, missing: () => T): Promise<T> {
     const { schedule, chance, weather, partsOnLoss } = this.#store;
@@ -230,14 +248,16 @@ export class SimStash implements Stash, Reader {
       return missing();
     };
     return new Promise((done) => {
-      if (chance.hits(weather.loseRequest)) {
+      if (this.#brokenAt === this.#connection || chance.hits(weather.loseRequest)) {
+        this.#breaks();
         schedule.after(timeoutMs, () => done(lost()), this.#alive);
       } else if (chance.hits(weather.late)) {
+        this.#breaks();
         schedule.after(timeoutMs + chance.fraction() * 300_000, () => deliver());
         schedule.after(timeoutMs, () => done(lost()), this.#alive);
       } else {
         const loses = chance.hits(weather.loseReply);
-        schedule.after(this.#latency(), () => {
+        schedule.after(this.#inOrder(this.#latency()), () => {
           const reply = deliver();
           if (!this.#alive()) return;
           if (loses || reply === null) schedule.after(timeoutMs, () => done(lost()), this.#alive);

@@ -91,6 +91,8 @@ export class SimStore {
   contents: Contents = { versions: new Map(), sides: new Map(), mark: null };
   /** Rises whenever its connections break; whoever joined an earlier one is apart. */
   session = 0;
+  /** Whether it takes calls while others are under way, and keeps their order. */
+  readonly pipelined: boolean;
   /** Whether a reply that is lost takes its connection with it. */
   readonly partsOnLoss: boolean;
   /** Processes that joined, and want to hear when they are apart. */
@@ -112,7 +114,8 @@ export class SimStore {
     this.schedule = schedule;
     this.chance = chance;
     this.refuses = refuses;
-    this.partsOnLoss = chance.hits(0.5);
+    this.pipelined = kind !== 'versions' && chance.hits(0.7);
+    this.partsOnLoss = this.pipelined || chance.hits(0.5);
   }
 
   /** The number of a new connection. */

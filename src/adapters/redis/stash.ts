@@ -38,7 +38,11 @@ export class RedisStash implements Stash {
     this.id = store.id;
     this.#store = store;
     this.#isReader = store.setup.role === 'reader';
-    this.traits = { insertOnly: false, oneAttemptPerKey: !this.#isReader };
+    this.traits = {
+      insertOnly: false,
+      oneAttemptPerKey: !this.#isReader,
+      pipelined: !store.options.cluster,
+    };
     this.#marks = new Marks(store);
     this.#images = new Images(store, !this.#isReader);
     store.watch(() => this.#marks.forget());
