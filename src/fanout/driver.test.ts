@@ -93,11 +93,8 @@ test('a store that keeps the order of calls is sent several at once', async () =
   const order = place.told.map(([uow]) => uow);
   assert.deepEqual(
     order,
-    [...order].sort((a, b) => a - b),
+    Array.from({ length: 101 }, (_, at) => at),
   );
-  place.clock.advance(LIMITS.settleRetryFirstMs);
-  await turns(5);
-  assert.deepEqual(place.store.calls.slice(-2), ['fence', 'apply 101.1']);
 });
 
 test('a fence waits for all calls that are under way', async () => {
