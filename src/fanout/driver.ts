@@ -1,7 +1,7 @@
 /**
- * The driver of one stash: batches what the fan-out hands over, keeps one call in flight (a few where
- * the store takes them in order), fences before anything is sent again, and pauses between tries. It
- * reports and never decides.
+ * The driver of one stash: batches what the fan-out hands over, keeps one call in flight (a few
+ * where the store takes them in order), fences before anything is sent again, and pauses between
+ * tries. It reports and never decides.
  */
 import type { Mark, Stash, StashReply, UndoReply } from '../contracts/stash.ts';
 import { LIMITS } from '../kernel/limits.ts';

@@ -13,7 +13,7 @@ import type { IntakeLog } from '../intake/log.ts';
 import type { HeldWrite } from '../intake/write.ts';
 import { settlePauseMs, type StashDriver } from './driver.ts';
 import { mustBelong } from './recover.ts';
-import { ApartAgain, refill } from './refill.ts';
+import { NotWhole, refill } from './refill.ts';
 
 export interface JoiningParts {
   readonly clock: Clock;
@@ -63,17 +63,19 @@ export class Joining {
 
   /**
    * At a start, once it was reached: makes it whole. Returns the attempts sent, or null when it was
-   * lost meanwhile. Throws a Fault when the store does not take what it once had.
+   * lost meanwhile or does not take it in time. Throws a Fault when it refuses what it once had.
    */
   async makeWhole(driver: StashDriver, mark: Mark | null): Promise<number | null> {
     try {
-      const sent = await this.#refill(driver, mark);
+      const until = this.#parts.clock.monotonicMs() + LIMITS.stashJoinMs;
+      const sent = await this.#refill(driver, mark, until);
       this.#running.delete(driver);
       driver.join();
       return sent;
     } catch (error) {
-      if (error instanceof ApartAgain) return null;
-      throw error;
+      if (!(error instanceof NotWhole)) throw error;
+      driver.part(error.message);
+      return null;
     }
   }
 
@@ -101,7 +103,7 @@ export class Joining {
       try {
         const mark = await this.#mark(driver);
         reached = true;
-        const sent = await this.#refill(driver, mark);
+        const sent = await this.#refill(driver, mark, null);
         if (this.#isStopped()) return;
         driver.join();
         this.#parts.joined(driver);
@@ -132,7 +134,7 @@ export class Joining {
     return mark;
   }
 
-  async #refill(driver: StashDriver, mark: Mark | null): Promise<number> {
+  async #refill(driver: StashDriver, mark: Mark | null, untilMs: number | null): Promise<number> {
     const { log, clock, epoch, warned } = this.#parts;
     const { journal } = log;
     const { stash } = driver;
@@ -150,7 +152,8 @@ export class Joining {
     }
     const behind = { position, from };
     const whole = this.#parts.mark();
-    return await refill({ journal, stash, mark: behind, whole, open, epoch, clock, warned });
+    const parts = { journal, stash, mark: behind, whole, open, epoch, clock, untilMs, warned };
+    return await refill(parts);
   }
 }
 

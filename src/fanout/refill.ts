@@ -27,16 +27,16 @@ export interface RefillParts {
   readonly open: readonly HeldWrite[];
   readonly epoch: number;
   readonly clock: Clock;
+  /** After this (monotonic) it is given up for now; null: it goes on for as long as it takes. */
+  readonly untilMs: number | null;
   /** Told when a store keeps the others waiting. */
   readonly warned: (what: string) => void;
 }
 
-/** The store is apart again: its mark must be asked anew. */
-export class ApartAgain extends Error {
-  constructor() {
-    super('the store was lost again while it was refilled');
-  }
-}
+/** It could not be made whole this time: its mark must be asked anew. */
+export class NotWhole extends Error {}
+
+const APART_AGAIN = 'the store was lost again while it was refilled';
 
 /** How an attempt ended. */
 type Fate = 'commit' | 'abort';
@@ -51,8 +51,8 @@ const FIRST_COUNTER = -1_000_000_000_000;
 const LOT_MAX = 1000;
 
 /**
- * Returns how many attempts were sent. Throws a Fault when the store refuses them, ApartAgain when
- * it was lost on the way.
+ * Returns how many attempts were sent. Throws a Fault when the store refuses them, NotWhole when it
+ * was lost on the way or did not take them in time.
  */
 export async function refill(parts: RefillParts): Promise<number> {
   const { journal, stash, mark } = parts;
@@ -214,7 +214,7 @@ class Sending {
 
   /** Sends until everything is in; waits out an outage for as long as it lasts. */
   async send(): Promise<void> {
-    const { stash, clock, warned } = this.#parts;
+    const { stash, warned } = this.#parts;
     this.sent += this.size;
     let refusals = 0;
     for (let tries = 1; this.#apply.length > 0; tries += 1) {
@@ -228,10 +228,20 @@ class Sending {
       if (tries === TRIES_QUIET) {
         warned(`stash "${stash.id}" must be refilled before it serves, and does not take it`);
       }
-      await pause(clock, tries);
+      await this.#pause(tries);
     }
-    for (let tries = 1; !(await this.#undoOnce()); tries += 1) await pause(clock, tries);
+    for (let tries = 1; !(await this.#undoOnce()); tries += 1) await this.#pause(tries);
     this.#undo = [];
+  }
+
+  #pause(tries: number): Promise<void> {
+    const { clock, untilMs, stash } = this.#parts;
+    if (untilMs !== null && clock.monotonicMs() >= untilMs) {
+      throw new NotWhole(`stash "${stash.id}" does not take what it must be refilled with`);
+    }
+    return new Promise((done) => {
+      clock.after(settlePauseMs(tries), done);
+    });
   }
 
   /** The mark stays where it was until all is in: if it is lost again, that must be found again. */
@@ -249,7 +259,7 @@ class Sending {
     let unknown = false;
     this.#apply = this.#apply.filter((_, at) => {
       const reply = replies[at];
-      if (reply?.reply === 'failed' && reply.apart === true) throw new ApartAgain();
+      if (reply?.reply === 'failed' && reply.apart === true) throw new NotWhole(APART_AGAIN);
       if (reply?.reply === 'refused') refusal = reply.detail;
       if (reply?.reply === 'unknown') unknown = true;
       return reply?.reply !== 'stored' && reply?.reply !== 'declined';
@@ -263,7 +273,7 @@ class Sending {
     const replies = await settled(this.#parts.stash.undo(this.#undo, this.#behind));
     if (replies === null) return false;
     for (const reply of replies) {
-      if (reply.reply === 'failed' && reply.apart === true) throw new ApartAgain();
+      if (reply.reply === 'failed' && reply.apart === true) throw new NotWhole(APART_AGAIN);
     }
     return replies.every((reply) => reply.reply !== 'failed');
   }
@@ -272,10 +282,4 @@ class Sending {
 /** Null when it rejects: nothing can be said, so it is tried again. */
 function settled<T>(promise: Promise<T>): Promise<T | null> {
   return promise.catch(() => null);
-}
-
-function pause(clock: Clock, tries: number): Promise<void> {
-  return new Promise((done) => {
-    clock.after(settlePauseMs(tries), done);
-  });
 }

@@ -65,6 +65,19 @@ test('a store that refuses what it had acknowledged stops the start, which says 
   });
 });
 
+test('a store that takes no refill holds up a start for a while, and joins later', async () => {
+  const { house, a, reader } = await forgotten();
+  a.says = () => 'failed';
+  await house.start();
+  assert.ok(house.schedule.nowMs < LIMITS.stashJoinMs * 3);
+  assert.match(house.engine.fanout.driver('a').apart ?? '', /must be refilled/);
+  assert.equal((await house.putNow('k1', 'new')).code, 'unavailable');
+  assert.equal(reader.newest(lane('k1'))?.value, 'v');
+  a.says = () => 'stored';
+  await house.until('joined', () => house.engine.fanout.driver('a').apart === null);
+  assert.equal(a.live(lane('k1')).length, 1);
+});
+
 test('a store that declines what it is refilled with is whole without it', async () => {
   const { house, a } = await forgotten();
   a.says = () => 'declined';

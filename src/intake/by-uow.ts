@@ -1,6 +1,6 @@
 /**
- * Writes by number. Numbers are drawn one after the other and let go of in nearly the same order, so
- * they stand in a window of an array. (A Map that is filled and emptied all the time leaves dead
+ * Writes by number. Numbers are drawn one after the other and let go of in nearly the same order,
+ * so they stand in a window of an array. (A Map that is filled and emptied all the time leaves dead
  * tables behind, each of which leads to the next and holds what was in it: everything in it would
  * outlive two collections and be copied each time.)
  */

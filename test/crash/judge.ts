@@ -76,6 +76,9 @@ function found(operation: Operation, uow: number, seen: Seen): string[] {
   });
 }
 
+/** What may become of a failure that is tried again. */
+const AFTER_RETRY = ['failed', 'superseded', 'committed', 'refused'];
+
 /** The answer of one operation against its receipt, the fail queue and all its stores. */
 function judgeAnswer(operation: Operation, seen: Seen): string[] {
   const { end, uow } = operation;
@@ -88,7 +91,7 @@ function judgeAnswer(operation: Operation, seen: Seen): string[] {
   const may: Partial<Record<string, readonly (string | null)[]>> = {
     committed: ['committed'],
     refused: ['refused'],
-    failed: operation.retried ? ['failed', 'superseded', 'committed'] : ['failed', 'superseded'],
+    failed: operation.retried ? AFTER_RETRY : ['failed', 'superseded'],
     accepted: ['committed', 'refused', 'failed', 'superseded', null],
   };
   if (may[end]?.includes(outcome) === false) {

@@ -9,23 +9,19 @@ const MET = 30;
 for (const store of ['cache', 'second'] as const) {
   const what = store === 'cache' ? 'the cluster that is read from' : 'the cluster in the set';
   describe(what, () => {
-    for (const empty of [false, true]) {
-      it(`loses a node, which comes back ${empty ? 'empty' : 'as it was'}`, async (t) => {
-        const town = await Town.open(t, { servers: { [store]: 'redis-cluster' } });
-        if (town === null) return;
-        const [, node] = town.servers[store].nodes;
-        assert.ok(node !== undefined);
-        const { during } = await undergo(t, town, {
-          async strike(_, traffic) {
-            await node.kill();
-            await traffic.more(MET, ({ end }) => end === 'failed' || end === 'turned-away');
-            await traffic.more(MET, () => true);
-          },
-          mend: () => node.restart({ empty }),
-        });
-        t.diagnostic(`committed while a third of the slots was away: ${during['committed'] ?? 0}`);
+    it(`loses a node, which comes back ${store === 'cache' ? 'empty' : 'as it was'}`, async (t) => {
+      const town = await Town.open(t, { servers: { [store]: 'redis-cluster' } });
+      if (town === null) return;
+      const [, node] = town.servers[store].nodes;
+      assert.ok(node !== undefined);
+      await undergo(t, town, {
+        async strike(_, traffic) {
+          await node.kill();
+          await traffic.more(MET, ({ end }) => end === 'failed' || end === 'turned-away');
+        },
+        mend: () => node.restart({ empty: store === 'cache' }),
       });
-    }
+    });
 
     it('has a node that stands still for longer than every time-out', async (t) => {
       const town = await Town.open(t, { servers: { [store]: 'redis-cluster' } });

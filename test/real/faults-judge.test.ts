@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { placeOf, type Version } from '../crash/judge.ts';
 import { drawn } from '../crash/load.ts';
 import type { Operation } from '../crash/recorder.ts';
-import { historyOf, lookAt, SEED, settle } from './ordeal.ts';
+import { historyOf, lookOnce, SEED, settle } from './ordeal.ts';
 import { withVersions } from './look.ts';
 import { judgeReadings } from './readings.ts';
 import { Town } from './town.ts';
@@ -24,16 +24,24 @@ describe('the judge of the fault tests', () => {
     const [place, [newest, older]] = rewritten(history);
     const name = place.replace(/[/ ]/g, ':');
     const complaints = async (): Promise<string> => {
-      return (await lookAt(town, traffic)).complaints.join('\n');
+      return (await lookOnce(town, traffic)).complaints.join('\n');
     };
 
     for (const store of ['cache', 'second'] as const) {
       const [truth] = await town.redis(store, ['GET', name]);
       const before = bodyOf(operations, older);
       await town.redis(store, ['SET', name, before]);
-      assert.match(await complaints(), new RegExp(`${seenIn(store)}${place} reads`, 'm'), 'an older value');
+      assert.match(
+        await complaints(),
+        new RegExp(`${seenIn(store)}${place} reads`, 'm'),
+        'an older value',
+      );
       await town.redis(store, ['DEL', name]);
-      assert.match(await complaints(), new RegExp(`${seenIn(store)}${place} reads null`, 'm'), 'no value');
+      assert.match(
+        await complaints(),
+        new RegExp(`${seenIn(store)}${place} reads null`, 'm'),
+        'no value',
+      );
       await town.redis(store, ['SET', name, String(truth)], ['SET', 'shop:orders:none', 'x']);
       assert.match(await complaints(), /shop\/orders none reads x/, 'a value of nobody');
       await town.redis(store, ['DEL', 'shop:orders:none']);

@@ -82,8 +82,8 @@ describe('the MongoDB of the history', () => {
           // What stands there twice already is left out of the index.
           const first = await versions.find({}).sort({ uow: -1 }).limit(1).toArray();
           const partialFilterExpression = { uow: { $gt: Number(first[0]?.['uow'] ?? 0) + 100 } };
-          const key = { 'document.address': 1 } as const;
-          await versions.createIndex(key, { name, unique: true, partialFilterExpression });
+          const options = { name, unique: true, partialFilterExpression };
+          await versions.createIndex({ 'document.address': 1 }, options, undefined);
         });
         await traffic.more(MET, ({ end }) => end === 'refused');
       },

@@ -26,18 +26,21 @@ for (const store of STORES) {
       assert.equal(during['failed'] ?? 0, 0);
     });
 
-    it('everything takes longer than Holdfast waits', async (t) => {
-      const town = await Town.open(t, { proxied: [store] });
-      if (town === null) return;
-      await undergo(t, town, {
-        async strike(_, traffic) {
-          town.proxy(store).delay(TIMEOUT_MS);
-          await town.parted(store);
-          await traffic.more(MET, () => true);
-        },
-        mend: async () => town.proxy(store).delay(0),
+    // Of the history that stands in faults-mongodb.test.ts.
+    const longer = store === 'history' ? null : 'everything takes longer than Holdfast waits';
+    if (longer !== null)
+      it(longer, async (t) => {
+        const town = await Town.open(t, { proxied: [store] });
+        if (town === null) return;
+        await undergo(t, town, {
+          async strike(_, traffic) {
+            town.proxy(store).delay(TIMEOUT_MS);
+            await town.parted(store);
+            await traffic.more(MET, () => true);
+          },
+          mend: async () => town.proxy(store).delay(0),
+        });
       });
-    });
 
     it('requests are kept back, and arrive when all of them is settled otherwise', async (t) => {
       const town = await Town.open(t, { proxied: [store] });

@@ -51,9 +51,9 @@ function crippled(store: StoreName, take: readonly string[], give: readonly stri
 
 /** How many attempts a store was given again, over all its returns. */
 function refilled(town: Town, store: StoreName): number {
-  const words = town.program.log().map((line) => String(line['msg'] ?? ''));
-  return words.reduce((sum, text) => {
-    const found = /stash "(\w+)" takes part again; (\d+) attempts/.exec(text);
+  return town.program.log().reduce((sum, { msg }) => {
+    if (typeof msg !== 'string') return sum;
+    const found = /stash "(\w+)" takes part again; (\d+) attempts/.exec(msg);
     return found?.[1] === store ? sum + Number(found[2]) : sum;
   }, 0);
 }

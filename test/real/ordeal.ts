@@ -39,7 +39,7 @@ export interface Undergone {
   readonly seen: Seen;
 }
 
-/** Traffic, the fault, its end, more traffic, quiet, the verdict; retries, and the verdict again. */
+/** Traffic, the fault, its end, more traffic, quiet, the verdict; retries, and a last verdict. */
 export async function undergo(t: TestContext, town: Town, ordeal: Ordeal): Promise<Undergone> {
   const traffic = new Traffic(drawn(SEED), ordeal.wishes);
   const clock = new Stopwatch();
@@ -123,28 +123,18 @@ export async function settle(
 interface FailureRow {
   readonly uow: number;
   readonly parked: boolean;
-  readonly keys: readonly string[];
 }
 
 /**
  * Waits until every write has its outcome. What failed after a 202 tries again by itself, minutes
- * later at last, and others queue behind it; here it is told to try now. Those with a key that begins
- * with `failing` stay parked.
+ * later at last, and others queue behind it; here it is told to try now.
  */
-export async function unpark(town: Town, failing?: string): Promise<void> {
-  const isDoomed = (keys: readonly string[]): boolean => {
-    return failing !== undefined && keys.some((key) => key.startsWith(failing));
-  };
+export async function unpark(town: Town): Promise<void> {
   await until('nothing is parked, nothing moves', async () => {
     const rows = await town.http.all<FailureRow>('/v1/failures');
-    const parked = rows.filter(({ parked, keys }) => parked && !isDoomed(keys));
+    const parked = rows.filter((row) => row.parked);
     await Promise.all(parked.map(({ uow }) => retry(town, uow)));
-    if (parked.length > 0) return false;
-    const [lanes, held] = await Promise.all([
-      town.http.figure('holdfast_lanes'),
-      town.http.figure('holdfast_lanes_parked'),
-    ]);
-    return lanes === held;
+    return parked.length === 0 && (await town.http.figure('holdfast_lanes')) === 0;
   }).catch(async (error: unknown) => {
     throw new Error(`${String(error)}\n${await town.standing()}`);
   });
@@ -175,8 +165,9 @@ interface Looked {
 }
 
 /**
- * All that Holdfast shows and all that lies in the stores, and what is wrong with it. What is parked
- * may be trying again just then and stand in some stores for a moment: wrong is what stays wrong.
+ * All that Holdfast shows and all that lies in the stores, and what is wrong with it. What is
+ * parked may be trying again just then and stand in some stores for a moment: wrong is what stays
+ * wrong.
  */
 export async function lookAt(
   town: Town,
@@ -192,10 +183,11 @@ export async function lookAt(
   return looked;
 }
 
-async function lookOnce(
+/** Without a second look. */
+export async function lookOnce(
   town: Town,
   traffic: Traffic,
-  known: Map<number, Receipt>,
+  known: Map<number, Receipt> = new Map(),
 ): Promise<Looked> {
   const { operations, complaints } = traffic.recorder;
   const shown = await shownBy(town, operations, known);

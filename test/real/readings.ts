@@ -110,7 +110,9 @@ function versionOf(
   if (operation === undefined) return `${place} showed what nobody sent: ${body}`;
   const { id, sentAt } = operation;
   if (sentAt > endedAt) return `${place} showed operation ${id} before it was sent`;
-  const version = versions.find(({ kind, digest }) => kind === 'set' && digest === operation.digest);
+  const version = versions.find(
+    ({ kind, digest }) => kind === 'set' && digest === operation.digest,
+  );
   if (version === undefined) {
     return `dirty: ${place} showed operation ${id}, which is not committed (${operation.end})`;
   }

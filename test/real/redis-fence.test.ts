@@ -58,6 +58,34 @@ for (const name of ['redis', 'valkey'] as const) {
     assert.equal(await look(bench, 'a'), 'newer');
   });
 
+  for (const role of ['reader', 'member'] as const) {
+    it(`on ${name}, a ${role} notices that it was emptied by its mark`, async (t) => {
+      const here = await scene(t, name);
+      if (here === null) return;
+      const book = new MemoryBook(1);
+      const bench = await here.open({ role, book });
+      await apply(bench, attemptOf(1, 'a'));
+      await apply(bench);
+      await apply(bench);
+      const told: string[] = [];
+      bench.stash.watch?.((why) => told.push(why));
+      assert.deepEqual(told, [], 'a mark that stands is simply moved on');
+      await ask(here.server.port, undefined, ['FLUSHALL']);
+      await apply(bench);
+      assert.equal(told.length, 1, 'told once');
+      assert.match(told[0] ?? '', /emptied/);
+      const [reply] = await bench.stash.apply([attemptOf(2, 'a')], MARK);
+      assert.ok(reply?.reply === 'failed' && reply.apart === true);
+      assert.equal(await bench.stash.mark(), null, 'all of it is refilled');
+      // Emptied while nobody was connected: then absence proves nothing.
+      await apply(bench);
+      await bench.stash.close();
+      await ask(here.server.port, undefined, ['FLUSHALL']);
+      const next = await here.open({ role, book: book.later() });
+      assert.deepEqual(await next.stash.holds([attemptOf(1, 'a')]), ['cannot-tell']);
+    });
+  }
+
   it(`on ${name}, what a dead process had sent takes no effect after the next start`, async (t) => {
     const here = await scene(t, name);
     if (here === null) return;

@@ -48,7 +48,7 @@ export class Town {
   readonly servers: Readonly<Record<StoreName, Server>>;
   readonly proxies: Partial<Record<StoreName, Proxy>>;
   readonly folder: string;
-  #wishes: TownWishes;
+  readonly #wishes: TownWishes;
   #program: Program | null = null;
   #http: Http | null = null;
 
@@ -125,9 +125,8 @@ accounts:${accounts}`;
     return `nodes: [${server.nodes.map((node) => `"127.0.0.1:${node.port}"`).join(', ')}]`;
   }
 
-  /** Also again, once it ended; `stashes` in place of those that were wished for. */
-  async start(stashes?: string): Promise<void> {
-    if (stashes !== undefined) this.#wishes = { ...this.#wishes, stashes };
+  /** Also again, once it ended. */
+  async start(): Promise<void> {
     this.#http?.close();
     this.#program = await Program.start({ folder: this.folder, config: this.config });
     this.#http = new Http(this.#program.url, 128);
@@ -136,8 +135,11 @@ accounts:${accounts}`;
   /** 1 for each store that is apart just now, 0 for the others. */
   async apart(): Promise<Record<string, number>> {
     const { text } = await this.http.ask('/metrics');
-    const lines = text.matchAll(/^holdfast_stash_apart\{stash="([^"]+)"\} (\d)$/gm);
-    return Object.fromEntries([...lines].map(([, name, value]) => [name, Number(value)]));
+    const apart: Record<string, number> = {};
+    for (const line of text.matchAll(/^holdfast_stash_apart\{stash="([^"]+)"\} (\d)$/gm)) {
+      apart[line[1] ?? ''] = Number(line[2]);
+    }
+    return apart;
   }
 
   async parted(name: StoreName): Promise<void> {
@@ -168,7 +170,9 @@ accounts:${accounts}`;
   /** What stands still, in words, for a test that waits in vain. */
   async standing(): Promise<string> {
     const { text } = await this.http.ask('/metrics');
-    const figures = text.split('\n').filter((line) => /^holdfast_(?:lanes|stash|writes_un)/.test(line));
+    const figures = text
+      .split('\n')
+      .filter((line) => /^holdfast_(?:lanes|stash|writes_un)/.test(line));
     const parts = ['/v1/failures', '/v1/lanes/parked', '/ready'];
     const answers = await Promise.all(parts.map(async (path) => (await this.http.ask(path)).text));
     const log = this.program.log().filter(({ type }) => type === 'warning');

@@ -1,6 +1,7 @@
 /**
- * The traffic of the fault tests: writers of every kind and readers, drawn from a seed, on a few hot
- * keys that all fight over and many cold ones. Whoever is told to come back later waits a moment.
+ * The traffic of the fault tests: writers of every kind and readers, drawn from a seed, on a few
+ * hot keys that all fight over and many cold ones. Whoever is told to come back later waits a
+ * moment.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Http } from '../process/http.ts';
@@ -17,13 +18,12 @@ const COLD_KEYS = 150;
 const TURNED_AWAY_MS = 25;
 const READ_PAUSE_MS = 4;
 const WRITE_PAUSE_MS = 4;
-const FAILING_SHARE = 0.08;
 
 export interface TrafficWishes {
   /** Members added to every body. */
   readonly extra?: (draw: () => number) => Readonly<Record<string, unknown>>;
-  /** What begins a key that some store fails: some records have one. */
-  readonly failing?: string;
+  /** False: nothing that a store refuses for good. */
+  readonly refusals?: boolean;
 }
 
 export class Traffic {
@@ -40,7 +40,7 @@ export class Traffic {
     this.#draw = draw;
     this.#wishes = wishes;
     this.recorder.onAnswer = () => {
-      for (const look of [...this.#waiting]) look();
+      for (const look of this.#waiting) look();
     };
   }
 
@@ -76,7 +76,7 @@ export class Traffic {
     return ends;
   }
 
-  /** Resolves when `count` operations that were sent from now on ended so; rejects after a minute. */
+  /** Resolves when `count` operations sent from now on have ended so; rejects after a minute. */
   more(count: number, ended: (operation: Operation) => boolean): Promise<void> {
     const from = this.sent;
     return new Promise((done, failed) => {
@@ -86,7 +86,7 @@ export class Traffic {
       }, 60_000);
       const look = (): void => {
         const answered = this.recorder.operations.slice(from).filter(hasEnded);
-      const found = answered.filter(ended);
+        const found = answered.filter(ended);
         if (found.length < count) return;
         clearTimeout(timer);
         this.#waiting.delete(look);
@@ -144,19 +144,13 @@ export class Traffic {
     const way = draw();
     const prefer = way < 0.25 ? 'respond-async' : way < 0.6 ? 'wait=1' : 'wait=8';
     const headers = { prefer };
-    const { extra, failing } = this.#wishes;
+    const { extra, refusals = true } = this.#wishes;
     const more = extra?.(draw) ?? {};
-    if (failing !== undefined && draw() < FAILING_SHARE) {
-      // The two are never apart, so that no other key waits behind one that stays parked.
-      const at = Math.floor(draw() * COLD_KEYS);
-      const keys = [`p-${at}`, `${failing}${at}`];
-      return { flow: 'shop/orders', kind: 'set', keys, record: true, headers, more };
-    }
     const kind = draw();
     if (kind < 0.25) return { ...this.#one('default/default'), headers, more };
     if (kind < 0.55) return { ...this.#one('shop/orders'), headers, more };
     // The second Redis does not take it, and the history has it by then.
-    const padding = kind < 0.93 ? {} : { padding: this.#padding };
+    const padding = refusals && kind > 0.9 ? { padding: this.#padding } : {};
     return { ...this.#record(), headers, more: { ...more, ...padding } };
   }
 

@@ -149,7 +149,7 @@ test('what a store failed is tried again when it comes back, not after its pause
   assert.equal(a.live(lane('k')).length, 1);
 });
 
-test('P4: a store that comes back with data of another journal is kept out, told once', async () => {
+test('P4: a store that comes back with data of another journal stays out, told once', async () => {
   const place = await build();
   const { house, a } = place;
   await house.putNow('k', 'v');
@@ -213,4 +213,16 @@ test('P25: a connection is on disk before it is used; the next start finds it', 
   house.crash('power');
   await house.start();
   assert.deepEqual(await house.connections.of('a').list(), []);
+});
+
+test('a store that was away for a moment takes part again in a moment', async () => {
+  const place = await build();
+  const { house, a } = place;
+  a.away = true;
+  a.part();
+  await house.pass(100);
+  assert.equal(joined(place, 'a'), false);
+  a.away = false;
+  await house.pass(500);
+  assert.equal(joined(place, 'a'), true);
 });

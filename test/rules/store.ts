@@ -14,6 +14,7 @@ import type {
   StashTraits,
   UndoReply,
 } from '../../src/contracts/stash.ts';
+import { Fault } from '../../src/kernel/errors.ts';
 import { laneKey } from '../../src/kernel/words.ts';
 
 /** What becomes of one sending. */
@@ -314,7 +315,7 @@ export class Connection implements Stash, Reader {
   async mark(): Promise<Mark | null> {
     const store = this.#store;
     await this.#arrive();
-    if (store.away) throw new Error('nobody answers');
+    if (store.away) throw new Fault('unavailable', 'nobody answers');
     this.#session = store.session;
     return store.mark;
   }

@@ -6,6 +6,7 @@
 import type { Attempt, HoldsReply, StashReply, UndoReply } from '../../contracts/stash.ts';
 import type { Uow } from '../../kernel/words.ts';
 import type { Command } from './connection.ts';
+import type { Marks } from './marks.ts';
 import { tooLarge, wordOf } from './plain.ts';
 import { codeOf, replyTo } from './replies.ts';
 import { APPLY, SETTLE, UNDO, type Script } from './script.ts';
@@ -40,6 +41,7 @@ interface Held {
 
 export class Images {
   readonly #store: RedisStore;
+  readonly #marks: Marks;
   readonly #takes: boolean;
   /** Side keys written in this life whose image may go once they are settled, oldest first. */
   #held: Held[] = [];
@@ -47,8 +49,9 @@ export class Images {
   readonly #sweep: Sweep;
 
   /** `takes`: before-images are kept, so that undo can give them back. */
-  constructor(store: RedisStore, takes: boolean) {
+  constructor(store: RedisStore, marks: Marks, takes: boolean) {
     this.#store = store;
+    this.#marks = marks;
     this.#takes = takes;
     this.#sweep = new Sweep(store);
   }
@@ -72,6 +75,7 @@ export class Images {
     });
     const units = groups.map((group) => unitOf(APPLY, group, head));
     const results = await execute(this.#store, [...units, ...behind]);
+    this.#marks.answered(results.slice(units.length));
     const parts = partsOf(attempts.length, groups, results, applyReply);
     return attempts.map((attempt, at) => {
       return fits(attempt) ? jointReply(parts[at] ?? []) : tooLarge(this.#store, attempt);
@@ -85,6 +89,7 @@ export class Images {
     });
     const units = groups.map((group) => unitOf(UNDO, group, [String(this.#below)]));
     const results = await execute(this.#store, [...units, ...behind]);
+    this.#marks.answered(results.slice(units.length));
     const parts = partsOf(attempts.length, groups, results, undoReply);
     return attempts.map((_, at) => {
       const own = parts[at] ?? [];
@@ -149,7 +154,8 @@ export class Images {
       }
     }
     const results = await execute(this.#store, units);
-    const whole = this.#takes && this.#store.nodes().every(({ sameAsEver }) => sameAsEver);
+    const same = this.#store.nodes().every(({ sameAsEver }) => sameAsEver);
+    const whole = this.#takes && same && this.#marks.whole;
     return attempts.map((attempt, at) => {
       const own = results.filter((_, index) => owners[index] === at);
       return jointHolds(

@@ -5,8 +5,9 @@
 import type { Mark } from '../../contracts/stash.ts';
 import type { Clock } from '../../kernel/world.ts';
 import { unavailable, type Joined } from './joining.ts';
-import type { Unit } from './sending.ts';
+import type { Result, Unit } from './sending.ts';
 import type { RedisStore } from './store.ts';
+import { replyOf, STORED } from './verdict.ts';
 
 const EVERY_MS = 1000;
 
@@ -16,6 +17,8 @@ export class Marks {
   #written = -Infinity;
   /** Handed over and not sent yet. */
   #owed: Mark | null = null;
+  /** Masters that had a mark when it was read or written last: from those it cannot just vanish. */
+  readonly #had = new Set<string>();
 
   constructor(store: RedisStore) {
     this.#store = store;
@@ -42,6 +45,31 @@ export class Marks {
   forget(): void {
     this.#owed = null;
     this.#written = -Infinity;
+    this.#had.clear();
+  }
+
+  /** Every master had a mark when it was joined or since: none of them was emptied. */
+  get whole(): boolean {
+    return this.#store.masters().every(({ node }) => this.#had.has(node));
+  }
+
+  /**
+   * Looks at what the units of `behind` answered. A mark that is gone was not taken away by us: the
+   * server was emptied, though it still is the same process.
+   */
+  answered(results: readonly Result[]): void {
+    const masters = this.#store.masters();
+    for (const [at, result] of results.entries()) {
+      const node = masters[at]?.node;
+      if (node === undefined || replyOf(result) !== STORED) {
+        this.missed();
+      } else if (result.state === 'done' && result.replies[0] === null && this.#had.has(node)) {
+        this.#store.lost(`the mark is gone from ${node}: it was emptied`);
+        return;
+      } else {
+        this.#had.add(node);
+      }
+    }
   }
 
   /** A mark that did not arrive goes out behind the next batch. */
@@ -55,7 +83,9 @@ export class Marks {
     return this.#store.masters().flatMap(({ node }) => {
       const slot = this.#store.firstSlot(node);
       if (slot === null) return [];
-      return [{ slot, commands: [['SET', this.#store.names.mark(slot), text]] }];
+      // Where one stood it is only replaced: a server that was emptied must not look whole again.
+      const only = this.#had.has(node) ? ['XX', 'GET'] : [];
+      return [{ slot, commands: [['SET', this.#store.names.mark(slot), text, ...only]] }];
     });
   }
 
@@ -80,6 +110,7 @@ export class Marks {
     if (answer === null) return null;
     const mark = typeof answer === 'string' ? markIn(answer) : null;
     if (mark === null) throw unavailable(`${node} holds something else in the place of our mark`);
+    this.#had.add(node);
     return mark;
   }
 }

@@ -19,10 +19,10 @@ import { unavailable } from './joining.ts';
 import { Marks } from './marks.ts';
 import { PlainBatch } from './plain.ts';
 import { probe } from './probe.ts';
-import { execute, type Result, type Unit } from './sending.ts';
+import { execute, type Unit } from './sending.ts';
 import { slotOf } from './slots.ts';
 import type { RedisStore } from './store.ts';
-import { apartReply, replyOf, STORED } from './verdict.ts';
+import { apartReply } from './verdict.ts';
 
 export class RedisStash implements Stash {
   readonly id: string;
@@ -44,7 +44,7 @@ export class RedisStash implements Stash {
       pipelined: !store.options.cluster,
     };
     this.#marks = new Marks(store);
-    this.#images = new Images(store, !this.#isReader);
+    this.#images = new Images(store, this.#marks, !this.#isReader);
     store.watch(() => this.#marks.forget());
   }
 
@@ -53,19 +53,14 @@ export class RedisStash implements Stash {
     if (apart !== null) return attempts.map(() => apartReply(apart));
     const behind = this.#marks.behind(mark, attempts.length === 0);
     if (attempts.length === 0) {
-      this.#noted(await execute(this.#store, behind));
+      this.#marks.answered(await execute(this.#store, behind));
       return [];
     }
     if (this.#store.scripts) return this.#images.apply(attempts, behind);
     const batch = new PlainBatch(this.#store, attempts);
     const results = await execute(this.#store, [...batch.units, ...behind]);
-    this.#noted(results.slice(batch.units.length));
+    this.#marks.answered(results.slice(batch.units.length));
     return batch.replies(results.slice(0, batch.units.length));
-  }
-
-  /** The mark is no part of any attempt: one that did not arrive only goes out again. */
-  #noted(results: readonly Result[]): void {
-    if (results.some((result) => replyOf(result) !== STORED)) this.#marks.missed();
   }
 
   async undo(attempts: readonly Attempt[], mark: Mark): Promise<readonly UndoReply[]> {
@@ -114,7 +109,7 @@ export class RedisStash implements Stash {
 
   async #settleMark(): Promise<void> {
     const owed = this.#marks.owed();
-    if (owed.length > 0) this.#noted(await execute(this.#store, owed));
+    if (owed.length > 0) this.#marks.answered(await execute(this.#store, owed));
   }
 
   watch(told: (why: string) => void): void {
