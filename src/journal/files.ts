@@ -14,6 +14,7 @@ import type { DiskFile, Lock, Timer, World } from '../kernel/world.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { FRAME_HEAD, KIND, saltOf, sealFrame, SECTOR, segmentName } from './format.ts';
+import { Pace } from './pace.ts';
 import { noteFrame, readRange } from './reading.ts';
 import type { Segment } from './reading.ts';
 import { isFull } from './segments.ts';
@@ -58,6 +59,7 @@ export class FilesJournal implements Journal {
   #chain: number;
   #inBatch: Call[] = [];
   #busy = false;
+  readonly #pace: Pace;
   #turnSet = false;
   #sealed = true;
   #sealTimer: Timer | null = null;
@@ -70,6 +72,7 @@ export class FilesJournal implements Journal {
   constructor(options: FilesOptions, shelf: (broken: (error: unknown) => void) => Shelf) {
     this.id = options.id;
     this.#world = options.world;
+    this.#pace = new Pace(options.world.clock);
     this.#directory = options.directory;
     this.#lock = options.lock;
     this.#idleSealMs = options.idleSealMs;
@@ -242,10 +245,7 @@ export class FilesJournal implements Journal {
     }
   }
 
-  /**
-   * Sets the moment at which the next batch closes: when all that is ready now has been taken
-   * in.
-   */
+  /** Sets the moment at which the next batch closes: when all that is ready now was taken in. */
   #setTurn(): void {
     this.#turnSet = true;
     this.#world.clock.soon(this.#turn);
@@ -282,7 +282,7 @@ export class FilesJournal implements Journal {
     this.#writeFrame(taken.bodyBytes, taken.count, KIND.batch);
     this.#sealed = false;
     if (planted('acknowledge-before-sync')) this.#answer();
-    this.#file.sync().then(this.#synced, this.#failed);
+    this.#pace.sync(this.#file, taken.count, this.#synced, this.#failed);
   }
 
   #writeFrame(body: number, count: number, kind: number): void {

@@ -197,6 +197,14 @@ class RealFile implements DiskFile {
     });
   }
 
+  syncNow(): void {
+    try {
+      fs.fdatasyncSync(this.#fd);
+    } catch (error) {
+      throw diskError('fdatasync', this.path, error);
+    }
+  }
+
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;

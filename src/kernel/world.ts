@@ -77,6 +77,8 @@ export interface DiskFile {
   write(bytes: Uint8Array, offset: number): void;
   /** fdatasync: when it resolves, everything written before the call is on disk. */
   sync(): Promise<void>;
+  /** The same on this thread, done when it returns. Throws a DiskError. */
+  syncNow(): void;
   close(): Promise<void>;
 }
 

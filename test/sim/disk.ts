@@ -250,6 +250,7 @@ export class SimDisk implements Disk {
         }),
       write: (bytes, offset) => this.#write(path, inode, bytes, offset),
       sync: () => this.#sync(path, inode),
+      syncNow: () => this.#syncNow(path, inode),
       close: () => this.#call('close', path, () => undefined),
     };
   }
@@ -275,16 +276,24 @@ export class SimDisk implements Disk {
   #sync(path: string, inode: Inode): Promise<void> {
     const covered = [...inode.pending];
     const injury = this.#count('fdatasync', path);
-    return this.#later(() => {
-      const mine = inode.pending.filter((write) => covered.includes(write));
-      if (injury === undefined) {
-        inode.settle(mine.length);
-        return;
-      }
-      inode.pending.splice(0, mine.length);
-      inode.synced = applied(inode.synced, survivingWrites(mine, this.#options.random));
-      throw injured(injury, 'fdatasync', path);
-    });
+    return this.#later(() => this.#settle(path, inode, covered, injury));
+  }
+
+  #syncNow(path: string, inode: Inode): void {
+    if (this.#dead) throw new DiskError('EIO', 'fdatasync', path);
+    const injury = this.#count('fdatasync', path);
+    this.#settle(path, inode, [...inode.pending], injury);
+  }
+
+  #settle(path: string, inode: Inode, covered: readonly Write[], injury: Injury | undefined): void {
+    const mine = inode.pending.filter((write) => covered.includes(write));
+    if (injury === undefined) {
+      inode.settle(mine.length);
+      return;
+    }
+    inode.pending.splice(0, mine.length);
+    inode.synced = applied(inode.synced, survivingWrites(mine, this.#options.random));
+    throw injured(injury, 'fdatasync', path);
   }
 
   #inode(path: string, call: string): Inode {
