@@ -33,12 +33,12 @@ export class Pace {
     failed: (error: unknown) => void,
   ): void {
     const from = this.#clock.monotonicMs();
-    const done = (): void => {
+    const ended = (): void => {
       this.#fast = this.#clock.monotonicMs() - from <= FAST_MS ? this.#fast + 1 : 0;
       synced();
     };
     if (records > LONE_RECORDS_MAX || this.#fast < TRUSTED_AFTER) {
-      file.sync().then(done).catch(failed);
+      file.sync().then(ended).catch(failed);
       return;
     }
     try {
@@ -47,6 +47,6 @@ export class Pace {
       failed(error);
       return;
     }
-    done();
+    ended();
   }
 }
