@@ -64,7 +64,7 @@ function rulesOf(text: string): Rule[] {
 function ruleFaults(tree: Tree, { number, kept, tested }: Rule): string[] {
   const faults = tree.has(kept) ? [] : [`${number}: there is no ${kept}`];
   if (!tree.has(tested)) return [...faults, `${number}: there is no ${tested}`];
-  const named = new RegExp(`test\\(['\`]${number}: `).test(tree.text(tested));
+  const named = new RegExp(`(?:test|it|on)\\(['\`]${number}: `).test(tree.text(tested));
   return named ? faults : [...faults, `${number}: no test of ${tested} has its number`];
 }
 

@@ -64,7 +64,7 @@ function uniqueOn(server: Server, collection: string, field: string): Promise<st
 }
 
 function refusals(server: () => Server): void {
-  it('refuses what a unique index of somebody else forbids, and takes the rest', async (t) => {
+  it('P30: refuses what a unique index of somebody else forbids, takes the rest', async (t) => {
     const opened = await joined(t, server());
     await uniqueOn(server(), opened.collection, 'digest');
     await words(opened, attemptOf(1, 'a', 'same'));

@@ -132,7 +132,7 @@ for (const name of ['redis', 'valkey'] as const) {
   });
 }
 
-it('a connection is in the book before anything is written over it', async (t) => {
+it('P25: a connection is in the book before anything is written over it', async (t) => {
   const server = await serverOrSkip(t, 'redis');
   if (server === null) return;
   class Refusing extends MemoryBook {

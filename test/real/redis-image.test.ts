@@ -52,7 +52,7 @@ for (const name of SERVERS) {
       });
     };
 
-    on('an undo gives back the value with the moment at which it ends', async (bench) => {
+    on('P29: an undo gives back the value with the moment at which it ends', async (bench) => {
       const expiresAt = Date.now() + HOUR_MS;
       await apply(bench, attemptOf(1, 'a', 'before', { expiresAt }));
       await apply(bench, attemptOf(2, 'a', 'open', { expiresAt: Date.now() + 2 * HOUR_MS }));
