@@ -2,7 +2,8 @@
  * Appends through the journal against the machine's own limit, in turns on the same disk. Run:
  * node bench/journal.ts
  *
- * `bare` is a loop of write and fdatasync of the same batch bytes over one zero-filled file.
+ * `bare` is a loop of write and fdatasync of the same batch bytes over one zero-filled file; for one
+ * appender it syncs on its own thread, as the journal does then.
  * `fresh` is the same loop on space that is used once, as a journal's is: for each byte it
  * writes, a zero was written and synced ahead of it. While a batch is small, the number of syncs
  * is the limit and the zeros cost nothing: the floor holds against `bare`. From 256 records a
@@ -51,6 +52,12 @@ function journalSide(journal: Journal, appenders: number): Side {
   };
 }
 
+/** On this thread, as the journal does for a lone writer on a fast disk. */
+function syncedHere(fd: number): Promise<void> {
+  fs.fdatasyncSync(fd);
+  return Promise.resolve();
+}
+
 function synced(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
     fs.fdatasync(fd, (error) => (error ? reject(error) : resolve()));
@@ -84,6 +91,7 @@ class Zeros {
 /** Records per second of the loop alone; `zeros` is the file that is filled meanwhile, if any. */
 function bareSide(fd: number, appenders: number, zeros: Zeros | null): Side {
   const batch = Buffer.alloc(frameBytes(appenders * (RECORD_BYTES + 4)), 1);
+  const sync = appenders === 1 ? syncedHere : synced;
   return {
     name: zeros === null ? 'bare' : 'fresh',
     async run(ms) {
@@ -92,7 +100,7 @@ function bareSide(fd: number, appenders: number, zeros: Zeros | null): Side {
       let offset = 0;
       for (; performance.now() < start + ms; count += 1) {
         fs.writeSync(fd, batch, 0, batch.byteLength, offset);
-        await synced(fd);
+        await sync(fd);
         await zeros?.use(batch.byteLength);
         offset += batch.byteLength;
         if (offset + batch.byteLength > FILE_BYTES) offset = 0;
