@@ -2,7 +2,7 @@
  * Appends through the journal against the machine's own limit, in turns on the same disk. Run:
  * node bench/journal.ts
  *
- * `bare` is a loop of write and fdatasync of the same batch bytes over one zero-filled file; for one
+ * `bare` is a loop of write and fdatasync of the same batch bytes over one file of zeros; for one
  * appender it syncs on its own thread, as the journal does then.
  * `fresh` is the same loop on space that is used once, as a journal's is: for each byte it
  * writes, a zero was written and synced ahead of it. While a batch is small, the number of syncs
