@@ -1,5 +1,6 @@
 /** What an HTTP stash can be told, and how it is opened. */
 import type { StashAdapter, StashSpec } from '../../contracts/spec.ts';
+import { numberOr } from '../option.ts';
 import { Fault } from '../../kernel/errors.ts';
 import { Connection } from './connection.ts';
 import { Exchange } from './exchange.ts';
@@ -152,8 +153,4 @@ function headersOf(id: string, option: unknown): string[] {
 
 function textOr(value: unknown): string {
   return typeof value === 'string' ? value : '';
-}
-
-function numberOr(value: unknown, otherwise: number): number {
-  return typeof value === 'number' ? value : otherwise;
 }

@@ -1,5 +1,7 @@
 /** What a MongoDB stash can be told, and how it is opened. */
 import type { StashAdapter, StashSpec } from '../../contracts/spec.ts';
+import { KEEPING_FIELDS, keepingOf } from '../keeping.ts';
+import { numberOr } from '../option.ts';
 import { BESIDES_VALUE_BYTES_MAX, DOCUMENT_BYTES_MAX } from './documents.ts';
 import { MongoReader } from './reader.ts';
 import { MongoStash } from './stash.ts';
@@ -35,18 +37,7 @@ const SPEC: StashSpec = {
       pattern: '^(?!system\\.)[A-Za-z_][A-Za-z0-9_.-]{0,99}$',
       doc: 'The collection of the versions; the mark stands beside it, in NAME_marks.',
     },
-    keepVersions: {
-      type: 'integer',
-      default: 10,
-      min: 1,
-      max: 1_000_000,
-      doc: 'How many committed versions of a key are kept, the current one included.',
-    },
-    keepFor: {
-      type: 'duration',
-      default: '7d',
-      doc: 'How long a version is kept once a newer one has taken its place.',
-    },
+    ...KEEPING_FIELDS,
     maxValue: {
       type: 'size',
       default: '15MiB',
@@ -93,8 +84,7 @@ export const mongodbAdapter: StashAdapter = {
       url: textOr(options['url'], ''),
       database: textOr(options['database'], DATABASE),
       collection,
-      keepVersions: numberOr(options['keepVersions'], 10),
-      keepForMs: numberOr(options['keepFor'], 7 * 24 * 3_600_000),
+      ...keepingOf(options),
       valueBytesMax: Math.min(valueBytesMax, DOCUMENT_BYTES_MAX - BESIDES_VALUE_BYTES_MAX),
       timeoutMs: numberOr(options['timeout'], 5000),
       connectTimeoutMs: numberOr(options['connectTimeout'], 2000),
@@ -107,10 +97,6 @@ export const mongodbAdapter: StashAdapter = {
     return { stash, reader };
   },
 };
-
-function numberOr(value: unknown, otherwise: number): number {
-  return typeof value === 'number' ? value : otherwise;
-}
 
 function textOr(value: unknown, otherwise: string): string {
   return typeof value === 'string' ? value : otherwise;

@@ -1,5 +1,6 @@
 /** What a PostgreSQL stash can be told, and how it is opened. */
 import type { StashAdapter, StashSpec } from '../../contracts/spec.ts';
+import { KEEPING_FIELDS, keepingOf } from '../keeping.ts';
 import { addressOf, tableAt } from './address.ts';
 import { PostgresReader } from './reader.ts';
 import { PostgresStash } from './stash.ts';
@@ -35,18 +36,7 @@ const SPEC: StashSpec = {
       pattern: NAME,
       doc: 'The table of the versions; one beside it ends in _mark. Both are made at first use.',
     },
-    keepVersions: {
-      type: 'integer',
-      default: 10,
-      min: 1,
-      max: 1_000_000,
-      doc: 'How many committed versions of a key are kept, the current one included.',
-    },
-    keepFor: {
-      type: 'duration',
-      default: '7d',
-      doc: 'How long a version is kept once a newer one has taken its place.',
-    },
+    ...KEEPING_FIELDS,
     maxValue: {
       type: 'size',
       default: '64MiB',
@@ -95,8 +85,7 @@ export const postgresAdapter: StashAdapter = {
       address: addressOf(text('url', ''), id),
       schema: text('schema', 'holdfast'),
       table: text('table', 'version'),
-      keepVersions: number('keepVersions', 10),
-      keepForMs: number('keepFor', 7 * 24 * 3_600_000),
+      ...keepingOf(options),
       valueBytesMax: number('maxValue', 64 * 1024 * 1024),
       timeoutMs: number('timeout', 5000),
       connectTimeoutMs: number('connectTimeout', 2000),

@@ -1,6 +1,8 @@
 /** What a SQLite stash can be told, and how it is opened. */
 import { normalize, resolve } from 'node:path';
 import type { StashAdapter, StashSpec } from '../../contracts/spec.ts';
+import { KEEPING_FIELDS, keepingOf } from '../keeping.ts';
+import { numberOr } from '../option.ts';
 import { SqliteReader } from './reader.ts';
 import { SqliteStash } from './stash.ts';
 
@@ -17,18 +19,7 @@ const SPEC: StashSpec = {
       doc: 'The database file, from the data directory. If not said: the stash name and .db.',
       example: 'history.db',
     },
-    keepVersions: {
-      type: 'integer',
-      default: 10,
-      min: 1,
-      max: 1_000_000,
-      doc: 'How many committed versions of a key are kept, the current one included.',
-    },
-    keepFor: {
-      type: 'duration',
-      default: '7d',
-      doc: 'How long a version is kept once a newer one has taken its place.',
-    },
+    ...KEEPING_FIELDS,
     maxValue: {
       type: 'size',
       default: '64MiB',
@@ -46,8 +37,7 @@ export const sqliteAdapter: StashAdapter = {
     const stash = await SqliteStash.open({
       id,
       path: resolve(dataDirectory, fileOf(options, id)),
-      keepVersions: numberOr(options['keepVersions'], 10),
-      keepForMs: numberOr(options['keepFor'], 7 * 24 * 3_600_000),
+      ...keepingOf(options),
       valueBytesMax: numberOr(options['maxValue'], 64 * 1024 * 1024),
       world,
     });
@@ -58,8 +48,4 @@ export const sqliteAdapter: StashAdapter = {
 /** From the data directory, written one way only. */
 function fileOf(options: Readonly<Record<string, unknown>>, id: unknown): string {
   return normalize(typeof options['file'] === 'string' ? options['file'] : `${String(id)}.db`);
-}
-
-function numberOr(value: unknown, otherwise: number): number {
-  return typeof value === 'number' ? value : otherwise;
 }
