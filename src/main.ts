@@ -294,28 +294,34 @@ async function serve(flags: ConfigFlags, io: CliIo): Promise<number> {
   const ended = new Promise<number>((done) => {
     end = done;
   });
-  let running: Running;
+  let running: Running | null = null;
+  let signalledAt: number | null = null;
+  const drain = (): void => {
+    if (running === null) return;
+    stop(running, config.limits.drainMs).then(
+      () => end(EXIT.ok),
+      () => end(EXIT.failed),
+    );
+  };
+  const onSignal = (): void => {
+    const now = performance.now();
+    if (signalledAt === null) {
+      signalledAt = now;
+      drain();
+    } else if (now - signalledAt > SECOND_SIGNAL_MS) {
+      process.exit(EXIT.failed);
+    }
+  };
+  // The port answers before the start is over: a signal that comes meanwhile waits for its end.
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
   try {
     running = await start(config, (code) => end(code));
   } catch (error) {
     return startFault(error, io);
   }
-  hello(running, config, io);
-  let signalledAt: number | null = null;
-  const onSignal = (): void => {
-    const now = performance.now();
-    if (signalledAt === null) {
-      signalledAt = now;
-      stop(running, config.limits.drainMs).then(
-        () => end(EXIT.ok),
-        () => end(EXIT.failed),
-      );
-    } else if (now - signalledAt > SECOND_SIGNAL_MS) {
-      process.exit(EXIT.failed);
-    }
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  if (signalledAt === null) hello(running, config, io);
+  else drain();
   const code = await ended;
   // Timers and sockets of a broken journal must not keep a process alive that may not answer.
   if (code === EXIT.journal) process.exit(code);

@@ -11,7 +11,7 @@ import { plants, type Plant } from '../../src/kernel/plants.ts';
 import { runWorld, type WorldReport } from './world.ts';
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
-const WORLDS = 200;
+const WORLDS = 120;
 /** A planted bug that hides from this many worlds is not caught. */
 const HUNT_WORLDS_MAX = 2000;
 

@@ -33,7 +33,7 @@ export interface WorldReport {
 }
 
 /** A world that is not quiet after this many events never will be. */
-const STEPS_MAX = 600_000;
+const STEPS_MAX = 450_000;
 const TEN_YEARS_MS = 315_360_000_000;
 
 export class SimulatedWorld {
